@@ -1,0 +1,1 @@
+//! Cause: which slice of the traffic explains what a gate blocked.

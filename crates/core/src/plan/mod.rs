@@ -1,0 +1,1 @@
+//! The plan: what a release or an installation would change, as data that can be printed before anything moves.

@@ -1,0 +1,1 @@
+//! Reports as text, JSON, Markdown and one self-contained HTML page.

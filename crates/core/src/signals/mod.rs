@@ -1,0 +1,1 @@
+//! Signals: what access-log lines add up to: windows, counters, histograms, slots of sticky keys.

@@ -1,0 +1,1 @@
+//! The agent on a host: typed requests in, typed answers out.

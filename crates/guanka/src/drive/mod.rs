@@ -1,0 +1,1 @@
+//! Drives a rollout: event into the journal, effects performed, their ends back as events.

@@ -1,0 +1,67 @@
+//! Every error of guanka's own, `GKnnnn`. A code is never reused; each has an exit code, a title, a
+//! why and a fix in both languages. `guanka explain GK1001` prints it.
+
+use guanka_core::say::Text;
+
+use super::Exit;
+
+/// One kind of error.
+#[derive(Debug)]
+pub(crate) struct ErrorCode {
+    /// The stable handle.
+    pub(crate) code: &'static str,
+    /// The exit code it ends with.
+    pub(crate) exit: Exit,
+    /// What it is.
+    pub(crate) title: Text,
+    /// When it happens.
+    pub(crate) why: Text,
+    /// What to do.
+    pub(crate) fix: Text,
+}
+
+/// guanka.toml could not be read or understood.
+pub(crate) const CONFIG: ErrorCode = ErrorCode {
+    code: "GK1001",
+    exit: Exit::Usage,
+    title: Text { zh: "guanka.toml 有错误", en: "guanka.toml is wrong" },
+    why: Text {
+        zh: "键名未知、单位缺失、类型不对,或名字含有不允许的字符。",
+        en: "An unknown key, a missing unit, a wrong type, or a name with letters that are not \
+             allowed.",
+    },
+    fix: Text {
+        zh: "改正所指的那一行;全部键见 `guanka schema`。",
+        en: "Correct the line shown; `guanka schema` prints every key.",
+    },
+};
+
+/// The command line is wrong.
+pub(crate) const USAGE: ErrorCode = ErrorCode {
+    code: "GK1002",
+    exit: Exit::Usage,
+    title: Text { zh: "命令行用法有误", en: "the command line is wrong" },
+    why: Text {
+        zh: "参数缺失、多余或取值不合法。",
+        en: "An argument is missing, not known, or has a value that cannot be.",
+    },
+    fix: Text { zh: "参见 `guanka help`。", en: "See `guanka help`." },
+};
+
+/// A file could not be read or written.
+pub(crate) const FILE: ErrorCode = ErrorCode {
+    code: "GK1003",
+    exit: Exit::CouldNot,
+    title: Text { zh: "文件读写失败", en: "a file could not be read or written" },
+    why: Text {
+        zh: "文件不存在、没有权限,或磁盘已满。",
+        en: "The file is not there, may not be touched, or the disk is full.",
+    },
+    fix: Text {
+        zh: "检查路径、权限与磁盘空间后再试。",
+        en: "Check the path, its permissions and the free space, then try again.",
+    },
+};
+
+/// Every code, in order; `explain` and the documentation read this list.
+pub(crate) const ALL: &[&ErrorCode] = &[&CONFIG, &USAGE, &FILE];

@@ -1,0 +1,1 @@
+//! Parses the JSON access log's lines.

@@ -1,0 +1,1 @@
+//! Parses Go's build information in a binary.

@@ -1,0 +1,1 @@
+//! Parses nginx configuration into one tree of directives.

@@ -1,0 +1,1 @@
+//! Parses /proc/net/tcp.

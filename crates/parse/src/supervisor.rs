@@ -1,0 +1,1 @@
+//! Parses Supervisor ini files.

@@ -1,0 +1,1 @@
+//! The simulator: a deterministic world around the rollout.

@@ -1,0 +1,41 @@
+//! The clock: wall time for records, monotonic time for leases.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use guanka_core::quantity::Millis;
+
+/// Returns the milliseconds since 1970 in UTC.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Returns a monotonic instant.
+pub fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// Waits; the only place where guanka sleeps.
+pub fn pause(time: Millis) {
+    std::thread::sleep(Duration::from_millis(time.0));
+}
+
+/// Asks again and again until an answer comes or the time is over.
+pub fn wait_for<T>(limit: Millis, every: Millis, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + Duration::from_millis(limit.0);
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if Instant::now() >= end {
+            return None;
+        }
+        pause(every);
+    }
+}
+
+/// Returns a time as `2026-11-24T08:00:00Z`, for records and reports.
+pub fn rfc3339(ms: u64) -> String {
+    jiff::Timestamp::from_millisecond(ms as i64)
+        .map(|t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+        .unwrap_or_default()
+}

@@ -1,0 +1,1 @@
+//! Collectors: read files, /proc and the panel's databases of a host root into facts.

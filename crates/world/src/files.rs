@@ -1,0 +1,81 @@
+//! Files that survive a crash: written beside, synced, renamed, the folder synced. Never truncated
+//! in place.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// Replaces a file's content in one step; mode is set explicitly, whatever the umask.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let beside = beside(path)?;
+    match fs::remove_file(&beside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let written = write_synced(&beside, content, mode);
+    if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    sync_parent(path)
+}
+
+/// Points a symbolic link somewhere else in one step.
+pub fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
+    let beside = beside(link)?;
+    match fs::remove_file(&beside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    symlink(target, &beside)?;
+    fs::rename(&beside, link)?;
+    sync_parent(link)
+}
+
+/// Writes a new file and syncs it; it must not exist.
+pub fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Syncs the folder that holds a path, so that a rename in it is durable.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// Returns the hidden name beside a path under which its next content is prepared. It begins with a
+/// dot and does not end in `.conf` or `.ini`, so no include pattern takes it.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a path without a file name"))?;
+    Ok(path.with_file_name(format!(".{}.new", name.to_string_lossy())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::{replace, replace_link};
+
+    #[test]
+    fn a_left_over_beside_does_not_stop_the_next_write() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a.conf");
+        fs::write(dir.path().join(".a.conf.new"), "torn").expect("a left-over");
+        replace(&path, b"whole", 0o640).expect("replaced");
+        assert_eq!(fs::read(&path).expect("there"), b"whole");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o640);
+        let link = dir.path().join("live");
+        replace_link(&link, "one".as_ref()).expect("linked");
+        replace_link(&link, "two".as_ref()).expect("linked again");
+        assert_eq!(fs::read_link(&link).expect("there").to_str(), Some("two"));
+    }
+}

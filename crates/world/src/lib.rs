@@ -1,0 +1,17 @@
+//! guanka's only doors to the outside: files, processes, network, clock, stores, nginx, managers.
+//! Nothing here decides and nothing here prints.
+
+pub mod build;
+pub mod clock;
+pub mod collect;
+pub mod files;
+pub mod hash;
+pub mod http;
+pub mod load;
+pub mod managers;
+pub mod process;
+pub mod proxy;
+pub mod releases;
+pub mod signals;
+pub mod store;
+pub mod transport;

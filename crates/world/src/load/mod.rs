@@ -1,0 +1,1 @@
+//! The open-loop load engine: due times never wait for answers.

@@ -1,0 +1,1 @@
+//! Process managers that keep the arms running.

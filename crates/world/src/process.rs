@@ -1,0 +1,100 @@
+//! Child processes: argument lists only, never a shell, each with a time limit and bounded output.
+
+use std::io::{self, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use guanka_core::quantity::Millis;
+
+/// The most a child may print on each stream before the rest is dropped (4 MiB: the longest
+/// compiler error output worth showing).
+const OUTPUT_MAX: u64 = 4 << 20;
+
+/// How a child ended and what it said.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The argument list.
+    pub argv: Vec<String>,
+    /// The exit status; `None` when it was ended for being late.
+    pub status: Option<ExitStatus>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Returns whether it ended by itself with 0.
+    pub fn is_success(&self) -> bool {
+        self.status.is_some_and(|s| s.success())
+    }
+}
+
+/// Runs a child to its end or to the limit, whichever comes first.
+pub fn run(command: &mut Command, limit: Millis) -> io::Result<Output> {
+    let mut argv = vec![command.get_program().to_string_lossy().into_owned()];
+    argv.extend(command.get_args().map(|a| a.to_string_lossy().into_owned()));
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let out = drain(child.stdout.take());
+    let err = drain(child.stderr.take());
+    let status = wait(&mut child, limit)?;
+    let text = |t: thread::JoinHandle<Vec<u8>>| {
+        String::from_utf8_lossy(&t.join().unwrap_or_default()).into_owned()
+    };
+    Ok(Output { argv, status, stdout: text(out), stderr: text(err) })
+}
+
+/// Waits for a child to end; one that is late is killed.
+fn wait(child: &mut Child, limit: Millis) -> io::Result<Option<ExitStatus>> {
+    let end = Instant::now() + Duration::from_millis(limit.0);
+    let mut step = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= end {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(step);
+        step = (step * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// Reads a stream to its end in a thread of its own, keeping at most `OUTPUT_MAX`.
+fn drain(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        if let Some(mut stream) = stream {
+            let _ = stream.by_ref().take(OUTPUT_MAX).read_to_end(&mut kept);
+            let _ = io::copy(&mut stream, &mut io::sink());
+        }
+        kept
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use guanka_core::quantity::Millis;
+
+    use super::run;
+
+    #[test]
+    fn a_late_child_is_ended() {
+        let output = run(Command::new("sleep").arg("60"), Millis(50)).expect("sleep starts");
+        assert!(output.status.is_none());
+    }
+
+    #[test]
+    fn output_and_status_come_back() {
+        let output = run(Command::new("echo").arg("a b"), Millis(5000)).expect("echo starts");
+        assert!(output.is_success());
+        assert_eq!(output.stdout, "a b\n");
+        assert_eq!(output.argv, ["echo", "a b"]);
+    }
+}

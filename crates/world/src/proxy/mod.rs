@@ -1,0 +1,1 @@
+//! nginx: rendering, testing, the one reload, and the share directory.

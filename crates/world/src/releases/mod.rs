@@ -1,0 +1,1 @@
+//! The release store: releases put in place by content and re-hashed before use.

@@ -1,0 +1,1 @@
+//! Follows access logs by inode and offset into windows.

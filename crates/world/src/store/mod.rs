@@ -1,0 +1,1 @@
+//! SQLite stores: journal, metrics, audit.

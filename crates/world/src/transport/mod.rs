@@ -1,0 +1,1 @@
+//! The framed, versioned protocol between the command line and an agent.

@@ -1,0 +1,2 @@
+//! guanka chores.
+fn main() {}
