@@ -6,6 +6,7 @@ pub mod clock;
 pub mod collect;
 pub mod files;
 pub mod hash;
+pub mod hostroot;
 pub mod http;
 pub mod load;
 pub mod managers;

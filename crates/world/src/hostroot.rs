@@ -1,0 +1,74 @@
+//! A host's root folder and the places below it: the real `/`, or a folder laid out like a panel
+//! host. Every path on a host is made here from names that are already allowed in paths.
+
+use std::path::{Path, PathBuf};
+
+use guanka_core::name::{Arm, Digest, ServiceName};
+
+/// A host's root folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostRoot {
+    root: PathBuf,
+}
+
+impl HostRoot {
+    /// Takes an absolute folder.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Returns the folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns whether this is the machine's own root.
+    pub fn is_machine(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    /// Returns where an absolute path of the host lies, `/etc/passwd` below the root.
+    pub fn at(&self, absolute: &str) -> PathBuf {
+        self.root.join(absolute.trim_start_matches('/'))
+    }
+
+    /// Returns `/opt/guanka/<service>`.
+    pub fn home(&self, service: &ServiceName) -> PathBuf {
+        self.at("/opt/guanka").join(service.to_string())
+    }
+
+    /// Returns the folder of all releases of a service.
+    pub fn releases(&self, service: &ServiceName) -> PathBuf {
+        self.home(service).join("releases")
+    }
+
+    /// Returns one release's folder.
+    pub fn release(&self, service: &ServiceName, digest: &Digest) -> PathBuf {
+        self.releases(service).join(digest.as_str())
+    }
+
+    /// Returns an arm's link to its release.
+    pub fn arm(&self, service: &ServiceName, arm: Arm) -> PathBuf {
+        self.home(service).join("arms").join(arm.as_str())
+    }
+
+    /// Returns `/var/lib/guanka`.
+    pub fn state(&self) -> PathBuf {
+        self.at("/var/lib/guanka")
+    }
+
+    /// Returns `/var/lib/guanka/<service>`: the share directories and the `live` link.
+    pub fn service_state(&self, service: &ServiceName) -> PathBuf {
+        self.state().join(service.to_string())
+    }
+
+    /// Returns the folder of the arms' own output.
+    pub fn arm_logs(&self, service: &ServiceName) -> PathBuf {
+        self.at("/var/log/guanka").join(service.to_string())
+    }
+
+    /// Returns the agent's socket.
+    pub fn agent_socket(&self) -> PathBuf {
+        self.at("/run/guanka/agent.sock")
+    }
+}
