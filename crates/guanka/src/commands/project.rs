@@ -27,8 +27,8 @@ impl Project {
         self.project.join("guanka.toml")
     }
 
-    /// Reads the declaration; every problem but the last is shown as it is found, the last one is the
-    /// failure.
+    /// Reads the declaration; every problem but the last is shown as it is found, the last one is
+    /// the failure.
     pub(crate) fn declared(&self, terminal: &Terminal) -> Result<Declared, Failure> {
         self.try_declared(terminal)?.ok_or_else(|| {
             let path = self.file().display().to_string();

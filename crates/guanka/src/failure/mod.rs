@@ -1,5 +1,5 @@
-//! How a command ends: an exit code of the one table, or a failure that says what was being done, to
-//! which thing, why it did not work and what to do next.
+//! How a command ends: an exit code of the one table, or a failure that says what was being done,
+//! to which thing, why it did not work and what to do next.
 
 pub(crate) mod codes;
 

@@ -1,5 +1,5 @@
-//! What a section and a key of `guanka.toml` are, and the walk that reports every one that is not in
-//! the list.
+//! What a section and a key of `guanka.toml` are, and the walk that reports every one that is not
+//! in the list.
 
 use guanka_core::say::{Said, Text};
 
@@ -58,8 +58,8 @@ pub enum KeyKind {
     Word(&'static [&'static str]),
 }
 
-/// Sections of the full design that this version does not act on. Ignoring them silently would let a
-/// release pass a gate that somebody believes in, so they are refused by name.
+/// Sections of the full design that this version does not act on. Ignoring them silently would let
+/// a release pass a gate that somebody believes in, so they are refused by name.
 const LATER: &[&str] = &[
     "depends",
     "capacity",

@@ -241,7 +241,7 @@ pub const SECTIONS: &[Section] = &[
                 "",
                 t(
                     "关卡拦截线:坏请求占比 \"0.06%\" 或 \"950ms\";默认等于目标",
-                    "what gates block at: share of bad \"0.06%\" or \"950ms\"; the objective by default",
+                    "what gates block at: bad share \"0.06%\" or \"950ms\"; else the objective",
                 ),
             ),
             key("bad_when", KeyKind::Texts, "[\"status >= 500\"]", t("何为坏请求", "what is bad")),

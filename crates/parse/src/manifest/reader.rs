@@ -1,5 +1,5 @@
-//! Typed reading of one environment's tree: each getter takes the value, or leaves a problem with the
-//! place and what would be right. A missing key takes its default from the one list.
+//! Typed reading of one environment's tree: each getter takes the value, or leaves a problem with
+//! the place and what would be right. A missing key takes its default from the one list.
 
 use std::collections::BTreeMap;
 

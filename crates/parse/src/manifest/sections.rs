@@ -1,5 +1,5 @@
-//! The sections other than the gates: app, build, environment, process, probe, proxy, logs, data and
-//! the objectives.
+//! The sections other than the gates: app, build, environment, process, probe, proxy, logs, data
+//! and the objectives.
 
 use std::collections::BTreeMap;
 

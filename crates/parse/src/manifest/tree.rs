@@ -1,5 +1,5 @@
-//! The TOML text as a small tree of our own, each value and key with its byte range, and the overlay
-//! of `[env.X.section]` over `[section]`.
+//! The TOML text as a small tree of our own, each value and key with its byte range, and the
+//! overlay of `[env.X.section]` over `[section]`.
 
 use std::collections::BTreeMap;
 
@@ -53,8 +53,8 @@ impl Tree {
         }
     }
 
-    /// Returns the file as one environment sees it: the tables inside `[env.X]` laid over the tables
-    /// of the same name, key by key.
+    /// Returns the file as one environment sees it: the tables inside `[env.X]` laid over the
+    /// tables of the same name, key by key.
     pub(super) fn overlaid(&self, environment: &str) -> Self {
         let mut laid = self.clone();
         let own = self.get("env").and_then(|envs| envs.get(environment)).and_then(Self::as_table);

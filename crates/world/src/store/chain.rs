@@ -25,8 +25,8 @@ pub fn genesis() -> String {
 }
 
 impl Link<'_> {
-    /// Returns the row's hash. Each part is preceded by its length, so that no two rows give the same
-    /// bytes.
+    /// Returns the row's hash. Each part is preceded by its length, so that no two rows give the
+    /// same bytes.
     pub fn hash(&self) -> Digest {
         let mut bytes = Vec::new();
         let number = self.number.to_string();

@@ -1,5 +1,6 @@
-//! The journal: one append-only, hash-chained list of records per service, with the service's highest
-//! epoch and the answers already given to effects. Committed and synced before anybody acts on it.
+//! The journal: one append-only, hash-chained list of records per service, with the service's
+//! highest epoch and the answers already given to effects. Committed and synced before anybody acts
+//! on it.
 
 use std::path::Path;
 
