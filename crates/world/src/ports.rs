@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::say::Said;
+use guanka_parse::procnet::{self, State};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -160,8 +161,9 @@ pub fn owner_of(port: u16) -> Option<Owner> {
     let sockets: BTreeSet<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|table| listening(&table, port))
-        .map(|inode| format!("socket:[{inode}]"))
+        .flat_map(|table| procnet::read(&table))
+        .filter(|socket| socket.state == State::Listen && socket.port == port)
+        .map(|socket| format!("socket:[{}]", socket.inode))
         .collect();
     if sockets.is_empty() {
         return None;
@@ -173,18 +175,6 @@ pub fn owner_of(port: u16) -> Option<Owner> {
     pids.filter(|pid| has_socket(*pid, &sockets))
         .min()
         .map(|pid| Owner { pid, exe: fs::read_link(format!("/proc/{pid}/exe")).ok() })
-}
-
-/// Returns the inodes of the listening sockets of a port in a table of `/proc/net/tcp`'s form.
-fn listening(table: &str, port: u16) -> Vec<u64> {
-    const LISTEN: &str = "0A";
-    let inode = |line: &str| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let (_, local) = fields.get(1)?.rsplit_once(':')?;
-        let is_ours = u16::from_str_radix(local, 16).ok()? == port && *fields.get(3)? == LISTEN;
-        is_ours.then(|| fields.get(9)?.parse().ok()).flatten()
-    };
-    table.lines().skip(1).filter_map(inode).collect()
 }
 
 /// Returns whether a process has one of these sockets open.
@@ -262,7 +252,7 @@ mod tests {
 
     use guanka_core::name::{Arm, ServiceName};
 
-    use super::{PortError, allot, allotted, give_back, hold, listening, owner_of};
+    use super::{PortError, allot, allotted, give_back, hold, owner_of};
     use crate::hostroot::HostRoot;
 
     fn service(app: &str) -> ServiceName {
@@ -322,15 +312,5 @@ mod tests {
         assert!(TcpListener::bind(address).is_err());
         held.release();
         assert!(TcpListener::bind(address).is_ok());
-    }
-
-    #[test]
-    fn only_listening_sockets_of_the_port_count() {
-        let table = "  sl  local_address rem_address   st\n\
-            0: 0100007F:46A1 00000000:0000 0A 0:0 00:0 0 0 0 4711 1\n\
-            1: 0100007F:46A1 0100007F:9C40 01 0:0 00:0 0 0 0 4712 1\n\
-            torn 46A1\n";
-        assert_eq!(listening(table, 0x46A1), [4711]);
-        assert_eq!(listening(table, 80), [0; 0]);
     }
 }

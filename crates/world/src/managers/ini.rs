@@ -1,6 +1,8 @@
 //! Renders an arm as a program of Supervisor's. Values are typed, so no text can add an option or a
 //! section; what is rendered is parsed back and compared before it is written.
 
+use std::collections::BTreeMap;
+
 use guanka_core::facts::declared::Logs;
 use guanka_core::quantity::Millis;
 
@@ -64,12 +66,37 @@ impl Ini {
 
     /// Returns the text of the file. A per cent sign begins an expansion and is doubled.
     pub(super) fn text(&self) -> String {
-        let mut text = "; Written by guanka; an edit here is lost at the next install.\n".to_owned();
+        let mut text =
+            "; Written by guanka; an edit here is lost at the next install.\n".to_owned();
         text.push_str(&format!("[program:{}]\n", self.program));
         for (key, value) in &self.options {
             text.push_str(&format!("{key}={}\n", value.replace('%', "%%")));
         }
         text
+    }
+
+    /// Returns the text once it has been read back as exactly this program with these options.
+    pub(super) fn checked_text(&self) -> Result<String, ManagerError> {
+        let text = self.text();
+        let (programs, includes, problems) = guanka_parse::supervisor::read("rendered", &text);
+        let wrong = |what: String| Err(ManagerError::ReadBack(what));
+        let [program] = programs.as_slice() else {
+            return wrong(format!("{} programs", programs.len()));
+        };
+        if !includes.is_empty() || !problems.is_empty() || program.name != self.program {
+            return wrong(format!("the program {}", program.name));
+        }
+        let read: BTreeMap<&str, String> = program
+            .options
+            .iter()
+            .map(|(key, found)| (key.as_str(), found.value.replace("%%", "%")))
+            .collect();
+        let meant: BTreeMap<&str, String> =
+            self.options.iter().map(|(key, value)| (*key, value.clone())).collect();
+        if read != meant {
+            return wrong(format!("{read:?} for {meant:?}"));
+        }
+        Ok(text)
     }
 }
 
@@ -84,4 +111,76 @@ pub(super) fn command_line(host: &HostRoot, spec: &ArmSpec) -> Result<String, Ma
 /// Returns how long to wait for a stop: what Supervisor itself waits, and a little for the client.
 pub(super) fn stop_limit(grace: Millis) -> Millis {
     Millis(grace.0 + (STOP_MARGIN_SECS + 10) * 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use guanka_core::facts::declared::Logs;
+    use guanka_core::name::{Arm, ServiceName};
+    use guanka_core::quantity::{Bytes, Millis};
+
+    use super::super::spec::{ArmSpec, RunAs};
+    use super::{Autostart, Ini};
+    use crate::hostroot::HostRoot;
+    use crate::plain::HOSTILE;
+
+    fn spec(launcher: &str) -> ArmSpec {
+        ArmSpec {
+            schema: 1,
+            service: ServiceName::new("shop", "prod").expect("a good name"),
+            arm: Arm::Blue,
+            program: "shop".to_owned(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            port: 18000,
+            nofile: 1024,
+            memory: None,
+            run_as: RunAs::Caller,
+            stop_grace: Millis(15_500),
+            logs: Logs { rotate: Bytes(10 << 20), keep: 3 },
+            launcher: launcher.into(),
+        }
+    }
+
+    #[test]
+    fn an_arm_is_one_program_with_the_stop_it_needs() {
+        let host = HostRoot::new("/r");
+        let ini = Ini::new(&host, &spec("/opt/100%/guanka"), Autostart::Disabled).expect("plain");
+        let text = ini.checked_text().expect("reads back");
+        let expected = [
+            "[program:guanka-shop.prod-blue]",
+            "command=/opt/100%%/guanka exec --root /r --service shop.prod --arm blue",
+            "autostart=false",
+            "startretries=10",
+            "stopsignal=TERM",
+            "stopwaitsecs=21",
+            "stopasgroup=true",
+            "killasgroup=true",
+            "stdout_logfile=/r/var/log/guanka/shop.prod/blue.log",
+            "stdout_logfile_maxbytes=10485760",
+        ];
+        for line in expected {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn hostile_paths_do_not_reach_the_file() {
+        for text in HOSTILE.iter().filter(|text| !text.is_empty()) {
+            let launcher = Ini::new(&HostRoot::new("/r"), &spec(text), Autostart::Enabled);
+            let root = HostRoot::new(format!("/{text}/x"));
+            let root = Ini::new(&root, &spec("/opt/guanka"), Autostart::Enabled);
+            assert!(launcher.is_err() && root.is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_reads_back_differently_is_not_written() {
+        let mut ini =
+            Ini::new(&HostRoot::new("/r"), &spec("/g"), Autostart::Enabled).expect("plain");
+        ini.options[1].1 = "/\nuser=root".to_owned();
+        assert!(ini.checked_text().is_err());
+    }
 }

@@ -13,12 +13,7 @@ use crate::files;
 use crate::hostroot::HostRoot;
 
 /// Adds or renews an arm's entry, where the panel keeps such a list.
-pub(super) fn add(
-    host: &HostRoot,
-    program: &str,
-    command: &str,
-    spec: &ArmSpec,
-) -> io::Result<()> {
+pub(super) fn add(host: &HostRoot, program: &str, command: &str, spec: &ArmSpec) -> io::Result<()> {
     let user = match &spec.run_as {
         RunAs::User { name, .. } => name.as_str(),
         RunAs::Caller => "root",
@@ -86,7 +81,8 @@ mod tests {
         assert!(!file.exists());
         fs::create_dir_all(file.parent().expect("has one")).expect("made");
         fs::write(&file, r#"[{"program":"api","note":"中"}]"#).expect("written");
-        change(&host, |list| list.push(json!({"program": "guanka-shop.prod-blue"}))).expect("added");
+        change(&host, |list| list.push(json!({"program": "guanka-shop.prod-blue"})))
+            .expect("added");
         remove(&host, "guanka-shop.prod-blue").expect("removed");
         let list: Value = serde_json::from_slice(&fs::read(&file).expect("there")).expect("a list");
         assert_eq!(list, json!([{"program": "api", "note": "中"}]));

@@ -207,17 +207,7 @@ fn parse_status(program: &str, text: &str) -> Option<ArmStatus> {
 /// Finds the folder that the configuration includes: the first `DIR/*.ini` or `DIR/*.conf` whose
 /// folder is there, as written or below the host's root.
 fn folder(host: &HostRoot, config: &Path, text: &str) -> Option<(PathBuf, String)> {
-    let mut is_include = false;
-    let mut patterns = Vec::new();
-    for line in text.lines() {
-        let line = line.split(" ;").next().unwrap_or(line).trim();
-        if line.starts_with('[') {
-            is_include = line == "[include]";
-        } else if is_include && !line.starts_with([';', '#']) {
-            let value = line.split_once('=').map_or(line, |(_, value)| value);
-            patterns.extend(value.split_whitespace().map(str::to_owned));
-        }
-    }
+    let (_, patterns, _) = guanka_parse::supervisor::read(&config.to_string_lossy(), text);
     patterns.iter().find_map(|pattern| {
         let (dir, file) = pattern.rsplit_once('/')?;
         let ending = file.strip_prefix("*.").filter(|e| matches!(*e, "ini" | "conf"))?;
@@ -252,9 +242,10 @@ mod tests {
             ("STARTING", ArmStatus::Starting),
             ("BACKOFF   Exited too quickly (process log may have details)", ArmStatus::Starting),
             ("STOPPED   Nov 24 08:00 AM", ArmStatus::Stopped),
-            ("FATAL     can't find command", ArmStatus::Failed {
-                why: "FATAL can't find command".to_owned(),
-            }),
+            (
+                "FATAL     can't find command",
+                ArmStatus::Failed { why: "FATAL can't find command".to_owned() },
+            ),
         ];
         for (words, expected) in cases {
             let text = format!("warning of the client's\n{name}            {words}\n");

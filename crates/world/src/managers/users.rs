@@ -24,11 +24,7 @@ const USERADD_LIMIT: Millis = Millis::from_secs(20);
 
 /// Returns whom a service's arms run as: the named user, else its own, made when missing. Without
 /// root nobody's user can be changed, and the arms run as whoever starts them.
-pub fn resolve(
-    host: &HostRoot,
-    service: &ServiceName,
-    wanted: Option<&str>,
-) -> io::Result<RunAs> {
+pub fn resolve(host: &HostRoot, service: &ServiceName, wanted: Option<&str>) -> io::Result<RunAs> {
     if !geteuid().is_root() {
         return Ok(RunAs::Caller);
     }
@@ -41,7 +37,11 @@ pub fn resolve(
         let why = format!("there is no user {name} on this host");
         return Err(io::Error::new(io::ErrorKind::NotFound, why));
     }
-    if host.is_machine() { add_to_machine(name)? } else { add_to_folder(host, name)? }
+    if host.is_machine() {
+        add_to_machine(name)?
+    } else {
+        add_to_folder(host, name)?
+    }
     look_up(host, name)?.ok_or_else(|| io::Error::other(format!("user {name} was not made")))
 }
 
