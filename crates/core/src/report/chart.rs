@@ -64,11 +64,8 @@ fn draw_bars(svg: &mut String, judged: &ObjectiveJudgement, bars: &[(u64, u64)],
         let share = *x as f64 / *n as f64;
         let height = (share / top).min(1.0) * PLOT;
         let class = if share > judged.limit { "url(#over)" } else { "" };
-        let fill = if class.is_empty() {
-            "class=\"bar\"".to_owned()
-        } else {
-            format!("fill=\"{class}\"")
-        };
+        let fill =
+            if class.is_empty() { "class=\"bar\"".to_owned() } else { format!("fill=\"{class}\"") };
         let _ = write!(
             svg,
             "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" {fill}>\

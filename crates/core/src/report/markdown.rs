@@ -10,18 +10,27 @@ use crate::say::{Lang, Text};
 pub fn render(report: &ReleaseReport, lang: Lang) -> String {
     let mut text = String::new();
     let t = |zh: &'static str, en: &'static str| Text { zh, en }.get(lang);
-    let _ = writeln!(text, "# {} #{} — {}\n", report.service, report.number, report.ending.get(lang));
+    let _ =
+        writeln!(text, "# {} #{} — {}\n", report.service, report.number, report.ending.get(lang));
     let release = report.release.as_deref().map_or("–", |digest| &digest[..digest.len().min(12)]);
     let _ = writeln!(text, "`{release}` · {} · {}\n", report.revision, report.began);
     let _ = writeln!(text, "- {}: {}", t("用户流量", "traffic"), report.traffic.get(lang));
     if let Some(ms) = report.first_traffic_ms {
-        let _ = writeln!(text, "- {}: {}", t("提交到首个请求", "commit to first traffic"), seconds(ms));
+        let _ =
+            writeln!(text, "- {}: {}", t("提交到首个请求", "commit to first traffic"), seconds(ms));
     }
     if let Some(failed) = report.failed_by_switch {
-        let _ = writeln!(text, "- {}: {failed}", t("因切换失败的请求", "requests failed by a switch"));
+        let _ =
+            writeln!(text, "- {}: {failed}", t("因切换失败的请求", "requests failed by a switch"));
     }
     let _ = writeln!(text, "- {}: `{}`\n", t("下一步", "next"), report.next.get(lang));
-    let _ = writeln!(text, "| {} | {} | {} | |", t("步骤", "step"), t("用时", "took"), t("结论", "verdict"));
+    let _ = writeln!(
+        text,
+        "| {} | {} | {} | |",
+        t("步骤", "step"),
+        t("用时", "took"),
+        t("结论", "verdict")
+    );
     text.push_str("|---|---|---|---|\n");
     for step in &report.steps {
         let verdict = step.verdict.map_or("", |v| v.title().get(lang));
@@ -35,7 +44,8 @@ pub fn render(report: &ReleaseReport, lang: Lang) -> String {
 
 fn details(text: &mut String, report: &ReleaseReport, lang: Lang) {
     for finding in &report.findings {
-        let _ = writeln!(text, "\n**{} {}** {}", finding.code, finding.name, finding.message.get(lang));
+        let _ =
+            writeln!(text, "\n**{} {}** {}", finding.code, finding.name, finding.message.get(lang));
         for evidence in std::iter::once(&finding.primary).chain(&finding.related) {
             let _ = writeln!(text, "- `{}` {}", place(&evidence.from), evidence.says.get(lang));
         }

@@ -43,7 +43,11 @@ pub fn render(report: &ReleaseReport, lang: Lang) -> Vec<String> {
         }
     }
     if let Some(ms) = report.first_traffic_ms {
-        lines.push(format!("  {}: {}", t("提交到首个请求", "commit to first traffic"), seconds(ms)));
+        lines.push(format!(
+            "  {}: {}",
+            t("提交到首个请求", "commit to first traffic"),
+            seconds(ms)
+        ));
     }
     lines.push(format!("  {}: {}", t("用户流量", "traffic"), report.traffic.get(lang)));
     lines.push(format!("  {}: {}", t("下一步", "next"), report.next.get(lang)));

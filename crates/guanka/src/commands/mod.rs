@@ -1,6 +1,7 @@
 //! The subcommands, one file each, in the order of the help text.
 
 mod completions;
+mod exec;
 mod help;
 mod project;
 mod schema;
@@ -33,6 +34,9 @@ enum Verb {
     Schema(schema::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
+    /// Become an arm's program; the process manager calls it.
+    #[command(hide = true)]
+    Exec(exec::Args),
 }
 
 /// Reads the command line, runs the subcommand and returns how it ended.
@@ -55,6 +59,7 @@ fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
     match verb {
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),
+        Verb::Exec(args) => exec::run(args, terminal),
     }
 }
 
