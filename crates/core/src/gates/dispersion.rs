@@ -234,9 +234,8 @@ mod tests {
                     .collect();
                 let count = Slice { n: 518_400, x: slices.iter().map(|slice| slice.x).sum() };
                 let dispersion = Dispersion::of(slices.into_iter());
-                let good = |phi| {
-                    bounds_at(phi, count, Form::Fixed, BOTH).verdict(0.0006) == Verdict::Good
-                };
+                let good =
+                    |phi| bounds_at(phi, count, Form::Fixed, BOTH).verdict(0.0006) == Verdict::Good;
                 plain_passes += u32::from(good(1.0));
                 corrected_passes += u32::from(good(dispersion.phi));
             }

@@ -57,7 +57,10 @@ pub fn ln_beta(a: f64, b: f64) -> f64 {
 
 /// Returns both tails of the beta distribution at x, as logarithms.
 pub fn ln_beta_tails(a: f64, b: f64, x: f64) -> LnTails {
-    assert!(a > 0.0 && b > 0.0 && (0.0..=1.0).contains(&x), "a beta tail needs a, b > 0, x in 0..1");
+    assert!(
+        a > 0.0 && b > 0.0 && (0.0..=1.0).contains(&x),
+        "a beta tail needs a, b > 0, x in 0..1"
+    );
     if x <= 0.0 {
         return LnTails { lower: f64::NEG_INFINITY, upper: 0.0 };
     }

@@ -155,20 +155,13 @@ impl Timeline {
 
     /// Chooses the counters of one arm on one route, or on all together; `None` when the metric's
     /// threshold is not kept.
-    pub fn select(
-        &self,
-        route: Option<&Route>,
-        arm: Arm,
-        metric: Metric,
-    ) -> Option<Selection<'_>> {
+    pub fn select(&self, route: Option<&Route>, arm: Arm, metric: Metric) -> Option<Selection<'_>> {
         let column = match metric {
             Metric::Bad => 1,
             Metric::Slow(ms) => 2 + self.thresholds_ms.binary_search(&ms).ok()?,
         };
         let rows = match route {
-            Some(route) => {
-                self.rows.get(&Key { route: route.clone(), arm }).into_iter().collect()
-            }
+            Some(route) => self.rows.get(&Key { route: route.clone(), arm }).into_iter().collect(),
             None => self.rows.iter().filter(|(key, _)| key.arm == arm).map(|(_, r)| r).collect(),
         };
         Some(Selection { rows, column })
