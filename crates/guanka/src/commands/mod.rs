@@ -3,6 +3,7 @@
 mod completions;
 mod exec;
 mod help;
+mod load;
 mod project;
 mod schema;
 
@@ -30,6 +31,8 @@ pub(crate) struct Cli {
 /// The verbs, daily ones first.
 #[derive(Subcommand)]
 enum Verb {
+    /// Load a service at a fixed rate and measure from the due time.
+    Load(load::Args),
     /// Print the JSON Schema of guanka.toml.
     Schema(schema::Args),
     /// Print completions for a shell.
@@ -57,6 +60,7 @@ pub(crate) fn main() -> Exit {
 
 fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
     match verb {
+        Verb::Load(args) => load::run(args, terminal),
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),
         Verb::Exec(args) => exec::run(args, terminal),

@@ -81,5 +81,20 @@ pub(crate) const START: ErrorCode = ErrorCode {
     },
 };
 
+/// A network address could not be used.
+pub(crate) const UNREACHABLE: ErrorCode = ErrorCode {
+    code: "GK1030",
+    exit: Exit::CouldNot,
+    title: Text { zh: "网络地址无法使用", en: "a network address cannot be used" },
+    why: Text {
+        zh: "主机名无法解析,或系统没有给出套接字。",
+        en: "The name has no address, or the system gave no socket.",
+    },
+    fix: Text {
+        zh: "检查主机名与端口;必要时直接写 IP 地址。",
+        en: "Check name and port; if needed, write the IP address itself.",
+    },
+};
+
 /// Every code, in order; `explain` and the documentation read this list.
-pub(crate) const ALL: &[&ErrorCode] = &[&CONFIG, &USAGE, &FILE, &START];
+pub(crate) const ALL: &[&ErrorCode] = &[&CONFIG, &USAGE, &FILE, &START, &UNREACHABLE];
