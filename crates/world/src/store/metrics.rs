@@ -1,0 +1,1 @@
+//! The metrics store: 10 s windows, disposable.
