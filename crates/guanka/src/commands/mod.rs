@@ -1,7 +1,9 @@
 //! The subcommands, one file each, in the order of the help text.
 
 mod completions;
+mod doctor;
 mod help;
+mod inventory;
 mod project;
 mod schema;
 
@@ -29,6 +31,10 @@ pub(crate) struct Cli {
 /// The verbs, daily ones first.
 #[derive(Subcommand)]
 enum Verb {
+    /// List the Go programs that run on a host and what leads to them.
+    Inventory(inventory::Args),
+    /// Tell whether this machine is fit to build and to be shipped to.
+    Doctor(doctor::Args),
     /// Print the JSON Schema of guanka.toml.
     Schema(schema::Args),
     /// Print completions for a shell.
@@ -53,6 +59,8 @@ pub(crate) fn main() -> Exit {
 
 fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
     match verb {
+        Verb::Inventory(args) => inventory::run(args, terminal),
+        Verb::Doctor(args) => doctor::run(args, terminal),
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),
     }
