@@ -389,7 +389,10 @@ fn refused(why: Said) -> Answer {
     Answer::Failed {
         kind: FailedKind::CouldNot,
         why,
-        next: Said::new("什么也没有改动;修好后再试", "nothing was changed; put it right and try again"),
+        next: Said::new(
+            "什么也没有改动;修好后再试",
+            "nothing was changed; put it right and try again",
+        ),
     }
 }
 

@@ -80,13 +80,8 @@ fn started(
         let run_as = users::resolve(&agent.host, &service.name, wanted)
             .map_err(|error| other(error.to_string()))?;
         let port = allotted.of(arm);
-        let spec = ArmSpec::from_declared(
-            &agent.host,
-            declared,
-            &manifest.program,
-            (arm, port),
-            run_as,
-        );
+        let spec =
+            ArmSpec::from_declared(&agent.host, declared, &manifest.program, (arm, port), run_as);
         spec.store(&agent.host).map_err(|error| other(error.to_string()))?;
         if !guanka_world::files::exists(&agent.host.active_file(&service.name)) {
             mark_active(&agent.host, &service.name, arm).map_err(|e| other(e.to_string()))?;
@@ -95,8 +90,7 @@ fn started(
         if let Some(held) = lock(&service.held).remove(&arm) {
             held.release();
         }
-        let status =
-            manager.start(&service.name, arm).map_err(|error| other(error.to_string()))?;
+        let status = manager.start(&service.name, arm).map_err(|error| other(error.to_string()))?;
         if let ArmStatus::Failed { why } = status {
             return Err(other(why));
         }

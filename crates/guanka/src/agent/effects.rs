@@ -86,8 +86,9 @@ fn work(
             let command = ArmCommand { host: host.clone(), seq, arm: *arm };
             Ok(arms::start(agent, service, &command, release, progress))
         }
-        Action::BeginBake { host } => bake::begin(agent, service)
-            .map(|()| Event::BakeBegun { host: host.clone(), seq }),
+        Action::BeginBake { host } => {
+            bake::begin(agent, service).map(|()| Event::BakeBegun { host: host.clone(), seq })
+        }
         Action::SetShare { host, candidate_arm, candidate_share, hold } => {
             bake::end(agent, service);
             let command = ShareCommand {

@@ -63,11 +63,8 @@ impl Canary {
 
 /// Sets a share and proves it. On any doubt the share before is back.
 pub(super) fn set(agent: &Agent, service: &Service, command: &ShareCommand) -> Event {
-    let failed = |fault: Fault| Event::ShareFailed {
-        host: command.host.clone(),
-        seq: command.seq,
-        fault,
-    };
+    let failed =
+        |fault: Fault| Event::ShareFailed { host: command.host.clone(), seq: command.seq, fault };
     let Some(before) = proxy::share::read(&agent.host, &service.name) else {
         return failed(Fault::Other("the share has never been installed".to_owned()));
     };
@@ -215,8 +212,7 @@ fn keep_lease(agent: &Agent, service: &Service, command: &ShareCommand) -> std::
         }
         return Ok(());
     };
-    let stored =
-        StoredCanary { arm: command.candidate, seq: command.seq, ttl, has_expired: false };
+    let stored = StoredCanary { arm: command.candidate, seq: command.seq, ttl, has_expired: false };
     store(&agent.host, &service.name, &stored)?;
     *lock(&service.canary) = Some(Canary { stored, renewed: Instant::now() });
     Ok(())
