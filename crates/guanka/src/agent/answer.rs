@@ -175,7 +175,9 @@ fn stage(
             Ok(Box::new(std::io::Cursor::new(bytes)))
         });
         match staged {
-            Ok(staged) => Answer::Staged { was_there: staged.was_there, healed: staged.healed },
+            Ok(staged) => {
+                Answer::Staged { was_there: staged.was_there, healed: staged.healed.is_some() }
+            }
             Err(error) => Answer::Failed {
                 kind: FailedKind::CouldNot,
                 why: error.said(),

@@ -1,4 +1,5 @@
-//! The arms: started when idle, ready by their own probes, stopped once nobody is connected any more.
+//! The arms: started when idle, ready by their own probes, stopped once nobody is connected any
+//! more.
 
 use guanka_core::name::{Arm, Digest};
 use guanka_core::quantity::Millis;
@@ -111,8 +112,8 @@ pub(super) fn owns_its_port(agent: &Agent, service: &Service, arm: Arm) -> bool 
     ports::owner_of(allotted.of(arm)).is_some_and(|owner| owner.pid == pid)
 }
 
-/// Stops an arm once nobody is connected to it, at the latest when every connection that nginx could
-/// still hold has run out; the program's own shutdown answers what is open then.
+/// Stops an arm once nobody is connected to it, at the latest when every connection that nginx
+/// could still hold has run out; the program's own shutdown answers what is open then.
 pub(super) fn stop(
     agent: &Agent,
     service: &Service,

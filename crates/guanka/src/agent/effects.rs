@@ -115,7 +115,8 @@ fn work(
     }
 }
 
-/// Keeps an answer for who asks again. A failed one is not kept: the rollout counts tries by number.
+/// Keeps an answer for who asks again. A failed one is not kept: the rollout counts tries by
+/// number.
 fn remember(agent: &Agent, service: &Service, key: &str, answer: &Answer) {
     if let Answer::Performed { event } = answer
         && let Ok(text) = serde_json::to_string(event)

@@ -49,8 +49,8 @@ pub(super) struct ShareCommand {
 }
 
 impl Canary {
-    /// Reads the lease that an agent before this one kept. How long ago it was renewed is not known;
-    /// it holds for its whole time once more and no longer.
+    /// Reads the lease that an agent before this one kept. How long ago it was renewed is not
+    /// known; it holds for its whole time once more and no longer.
     pub(super) fn load(host: &HostRoot, service: &ServiceName) -> Option<Self> {
         let text = files::read_text(&path(host, service), 1 << 16).ok()?;
         Some(Self { stored: serde_json::from_str(&text).ok()?, renewed: Instant::now() })
@@ -187,7 +187,8 @@ pub(super) fn renew(service: &Service, ttl: Millis) -> bool {
     }
 }
 
-/// Takes all requests from a candidate whose driver is silent. The driver hears of it when it is back.
+/// Takes all requests from a candidate whose driver is silent. The driver hears of it when it is
+/// back.
 pub(super) fn expire(agent: &Agent, service: &Service) {
     let _doing = lock(&service.doing);
     let mut canary = lock(&service.canary);
