@@ -136,7 +136,7 @@ pub enum NotProven {
     FailedOver {
         /// The arm.
         arm: Arm,
-        /// The first address in the log.
+        /// The addresses in the log: those that failed, and the one that served.
         served_by: String,
     },
     /// No arm served it at all.
@@ -260,15 +260,15 @@ fn judge(host: &HostRoot, question: &Question<'_>, line: &Line) -> Result<Seen, 
     if arm != by_share {
         return Err(unseen(host, question, slot, arm));
     }
-    let served_by = line.first_upstream();
-    if served_by == format!("127.0.0.1:{}", question.ports.of(arm)) {
-        return Ok(Seen { slot: slot.name(), arm });
+    let own = format!("127.0.0.1:{}", question.ports.of(arm));
+    match line.only_upstream() {
+        Some(address) if address == own => Ok(Seen { slot: slot.name(), arm }),
+        Some("" | "-") => {
+            let (cache, status) = (line.upstream_cache_status.clone(), line.status.clone());
+            Err(NotProven::NotServed { arm, cache, status })
+        }
+        _ => Err(NotProven::FailedOver { arm, served_by: line.upstream_addr.clone() }),
     }
-    if served_by.is_empty() || served_by == "-" {
-        let (cache, status) = (line.upstream_cache_status.clone(), line.status.clone());
-        return Err(NotProven::NotServed { arm, cache, status });
-    }
-    Err(NotProven::FailedOver { arm, served_by: served_by.to_owned() })
 }
 
 /// Finds out why nginx's choice is not the share's.

@@ -18,6 +18,8 @@ use crate::proxy::slot::Slot;
 const KEYS_MAX: u32 = 3000;
 /// Requests without a key: at one in a hundred, 1,000 miss it once in 23,000 proofs.
 const LOOSE_MAX: u32 = 1000;
+/// At a half the chance that so many requests all fall to one side is one in half a million.
+const LOOSE_MIN: u32 = 20;
 /// The most of an answer that is read; only its first line is looked at.
 const ANSWER_MAX: u64 = 64 << 10;
 
@@ -56,7 +58,8 @@ pub(super) fn asks(question: &Question<'_>) -> Vec<Ask> {
         }
         Sticky::Request => {
             let share = u32::from(question.green.get().min(question.green.rest().get()));
-            let count = if share == 0 { 1 } else { (LOOSE_MAX / share).max(20) };
+            // With all requests on one arm, one shows it.
+            let count = LOOSE_MAX.checked_div(share).map_or(1, |count| count.max(LOOSE_MIN));
             (0..count).map(|_| Ask { from: None, cookie: None }).collect()
         }
     }
