@@ -212,7 +212,7 @@ fn extensions_of(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -> Vec<P
 
 /// Returns the workers' user with its numbers, when this process may look as somebody else. nginx
 /// resolves the name on the machine it runs on, whatever the root folder says.
-fn worker(nginx: &Nginx) -> Option<(String, u32, u32)> {
+pub(crate) fn worker(nginx: &Nginx) -> Option<(String, u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

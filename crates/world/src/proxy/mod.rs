@@ -13,6 +13,7 @@ mod text;
 mod wiring;
 
 pub use control::{Nginx, Turnover};
+pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, recover, remove};
 pub use render::{LOG_FIELDS, NONCE_HEADER};
 pub use site::{LocationForm, SiteError};
