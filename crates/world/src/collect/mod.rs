@@ -15,3 +15,7 @@ pub mod supervisor;
 mod tree;
 pub mod units;
 pub mod webroots;
+//! Collectors: read files, /proc and the panel's databases of a host root into facts.
+
+pub mod binary;
+pub mod gomodule;
