@@ -1,2 +1,6 @@
 //! guanka chores.
+mod hostroot;
+mod process;
+mod setup;
+
 fn main() {}
