@@ -123,7 +123,8 @@ fn find() -> Partial {
 }
 
 fn system_program(name: &str) -> Option<PathBuf> {
-    process::SYSTEM_PATH.split(':').map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
+    let mut places = process::SYSTEM_PATH.split(':').map(|folder| Path::new(folder).join(name));
+    places.find(|path| path.is_file())
 }
 
 /// Returns the first `go` that is new enough: on PATH, in the usual folder, in the chores' own venv.

@@ -1,5 +1,6 @@
-//! Starts and stops a host root's nginx and Supervisor, and only those: each is named by its process
-//! id together with its start time, so that another process with the same number is left alone.
+//! Starts and stops a host root's nginx and Supervisor, and only those: each is named by its
+//! process id together with its start time, so that another process with the same number is left
+//! alone.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -89,7 +90,7 @@ fn start_nginx(info: &HostRootInfo) -> Result<Process> {
     let pid_file = logs.join("nginx.pid");
     process::wait_for("nginx answers", START_LIMIT, || {
         let process = Process::of_file(&pid_file)?;
-        answers(info.ports.status, "/nginx_status").then_some(process)
+        answers(info.ports.status, "127.0.0.1", "/nginx_status").then_some(process)
     })
     .with_context(|| format!("see {}", logs.display()))
 }
@@ -135,12 +136,12 @@ fn supervisor_conf(info: &HostRootInfo) -> PathBuf {
     info.root.join("etc/supervisor/supervisord.conf")
 }
 
-/// Returns whether a port answers a request with 200.
-pub(super) fn answers(port: u16, path: &str) -> bool {
+/// Returns whether a site on a port answers a request with 200.
+pub(super) fn answers(port: u16, site: &str, path: &str) -> bool {
     let ask = || {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {site}\r\n\r\n")?;
         let mut head = [0; 12];
         stream.read_exact(&mut head)?;
         Ok::<_, std::io::Error>(head.ends_with(b" 200"))

@@ -1,6 +1,6 @@
 //! A host root: a folder laid out like a host that the BaoTa panel runs, with a real nginx and a
-//! real Supervisor that know nothing outside of it. Every file is guanka's own text; names, markers,
-//! order and directives are the panel's.
+//! real Supervisor that know nothing outside of it. Every file is guanka's own text; names,
+//! markers, order and directives are the panel's.
 
 mod daemons;
 mod layout;

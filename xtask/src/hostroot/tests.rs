@@ -6,10 +6,17 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::daemons::answers;
 use super::{HostRootInfo, Ports, create, start, stop};
+use crate::process;
 use crate::setup::{self, Tools};
+
+/// What each of the small commands here may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+
+const SITE: &str = "shop.example.com";
 
 /// A folder of the test's own; its daemons are stopped and it is removed in the end.
 struct Folder(PathBuf);
@@ -107,15 +114,49 @@ fn nginx_and_supervisor_start_answer_and_stop_and_only_theirs() {
     let second = create(&two.0, &tools, Ports::free().expect("ports")).expect("written");
     let running = start(&first.root).expect("both start");
     let other = start(&second.root).expect("both start");
-    assert!(answers(first.ports.shop, "/") && answers(second.ports.shop, "/"));
+    assert!(answers(first.ports.shop, SITE, "/") && answers(second.ports.shop, SITE, "/"));
     assert_eq!(start(&first.root).expect("nothing to do"), running);
     stop(&first.root).expect("both stop");
     assert!(!running.nginx.is_alive() && !running.supervisord.is_alive());
     assert!(other.nginx.is_alive() && other.supervisord.is_alive());
-    assert!(!answers(first.ports.shop, "/") && answers(second.ports.shop, "/"));
+    assert!(!answers(first.ports.shop, SITE, "/") && answers(second.ports.shop, SITE, "/"));
     stop(&first.root).expect("nothing to do");
     let again = start(&first.root).expect("both start again");
     assert_ne!(again.nginx, running.nginx);
+}
+
+#[test]
+fn what_is_added_to_a_root_takes_effect_and_ends_with_it() {
+    let Some(tools) = tools() else { return };
+    let folder = Folder::new();
+    let info = create(&folder.0, &tools, Ports::free().expect("ports")).expect("written");
+    start(&info.root).expect("both start");
+    let panel = info.root.join("www/server/panel");
+    let added = "location = /added { default_type text/plain; return 200 added; }\n";
+    fs::write(panel.join("vhost/nginx/extension/shop.example.com/a.conf"), added).expect("a file");
+    let run = |command: &mut std::process::Command| {
+        process::run(command, &info.root.join("tmp/said"), LIMIT).expect("it works")
+    };
+    run(process::clean(&info.root.join("etc/init.d/nginx")).arg("reload"));
+    let is_served = || answers(info.ports.shop, SITE, "/added").then_some(());
+    process::wait_for("the added location", LIMIT, is_served).expect("served");
+    assert!(!answers(info.ports.shop, "other.example.com", "/added"), "the default site");
+
+    let pid_file = info.root.join("tmp/pid");
+    let program = format!(
+        "[program:waits]\ncommand=/bin/sh -c \"echo $$ > {}; exec sleep 600\"\nstartsecs=0\n",
+        pid_file.display()
+    );
+    fs::write(panel.join("plugin/supervisor/profile/waits.ini"), program).expect("a file");
+    let conf = info.root.join("etc/supervisor/supervisord.conf");
+    run(process::clean(&info.supervisorctl).arg("-c").arg(conf).arg("update"));
+    let pid = process::wait_for("the added program", LIMIT, || {
+        fs::read_to_string(&pid_file).ok()?.trim().parse::<u32>().ok()
+    });
+    let proc = PathBuf::from(format!("/proc/{}", pid.expect("it starts")));
+    assert!(proc.exists());
+    stop(&info.root).expect("both stop");
+    assert!(!proc.exists());
 }
 
 #[test]
