@@ -259,6 +259,23 @@ fn what_the_user_writes_with_go_env_does_not_change_the_release() {
 }
 
 #[test]
+fn a_build_needs_no_home_folder() {
+    let Some(go) = go() else { return };
+    let module = Module::whole();
+    let declared = declared(&[]);
+    let plain = module.build(&declared).expect("it builds");
+    // The cache is shared only so that the standard library is not compiled once more.
+    let cache = Command::new(go).args(["env", "GOCACHE"]).output().expect("go starts").stdout;
+    let cache = String::from_utf8(cache).expect("a path");
+    let mut surroundings = Surroundings::of_process();
+    surroundings.home = None;
+    surroundings.kept = [("GOCACHE".to_owned(), cache.trim().into())].into();
+    let work = module.work.path();
+    let other = build_in(&surroundings, module.folder.path(), &declared, TARGET, work);
+    assert_eq!(other.expect("it builds").release, plain.release);
+}
+
+#[test]
 fn a_module_that_needs_a_newer_go_is_refused_with_what_was_found() {
     let Some(go) = go() else { return };
     let module = Module::whole();

@@ -9,6 +9,7 @@ mod tests;
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 pub(crate) use daemons::{start, stop};
 
-use crate::setup::Tools;
+use crate::setup::{self, Tools};
 
 /// Where what is known of a root is kept, beside the host's own files.
 const RECORD: &str = ".hostroot.json";
@@ -122,6 +123,7 @@ pub(crate) fn create(root: &Path, tools: &Tools, ports: Ports) -> Result<HostRoo
     fs::create_dir_all(root).with_context(|| format!("create {}", root.display()))?;
     let root = fs::canonicalize(root).with_context(|| format!("find {}", root.display()))?;
     check_name(&root)?;
+    check_passable(&root)?;
     let mut entries = fs::read_dir(&root).with_context(|| format!("read {}", root.display()))?;
     if entries.next().is_some() {
         bail!("{} is not empty; a host root goes into a folder of its own", root.display());
@@ -151,5 +153,24 @@ fn check_name(root: &Path) -> Result<()> {
         "{text}: a host root's path has at most {ROOT_MAX} characters, else Supervisor's socket \
          has no room"
     );
+    Ok(())
+}
+
+/// Refuses a folder that nginx's workers, who are not root, could not reach: sites and shares below
+/// it would be answered with 403.
+fn check_passable(root: &Path) -> Result<()> {
+    if !setup::is_root() {
+        return Ok(());
+    }
+    for folder in root.ancestors().skip(1) {
+        let meta = fs::metadata(folder).with_context(|| format!("look at {}", folder.display()))?;
+        ensure!(
+            meta.permissions().mode() & 0o001 != 0,
+            "{}: nginx's workers cannot get through {}; put the host root elsewhere, say below \
+             /var/tmp",
+            root.display(),
+            folder.display()
+        );
+    }
     Ok(())
 }

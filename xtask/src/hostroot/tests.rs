@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -173,4 +173,19 @@ fn a_name_that_a_config_could_misread_is_refused() {
     let error = create(&long, &tools, ports).expect_err("too long");
     assert!(!long.exists());
     assert!(error.to_string().contains("at most"), "{error}");
+}
+
+#[test]
+fn a_folder_that_nginx_workers_cannot_reach_is_refused() {
+    let Some(tools) = tools() else { return };
+    if !setup::is_root() {
+        println!("skipped: without root, nginx's workers are this user's");
+        return;
+    }
+    let folder = Folder::new();
+    fs::create_dir(&folder.0).expect("a folder");
+    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o700)).expect("closed");
+    let error = create(&folder.0.join("host"), &tools, Ports::free().expect("ports"));
+    let text = error.expect_err("closed").to_string();
+    assert!(text.contains("cannot get through") && text.contains("/var/tmp"), "{text}");
 }
