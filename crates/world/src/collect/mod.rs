@@ -3,8 +3,10 @@
 
 mod accounts;
 mod arguments;
+pub mod binary;
 pub mod fitness;
 mod goheader;
+pub mod gomodule;
 pub mod host;
 mod keepers;
 mod listeners;
@@ -15,7 +17,3 @@ pub mod supervisor;
 mod tree;
 pub mod units;
 pub mod webroots;
-//! Collectors: read files, /proc and the panel's databases of a host root into facts.
-
-pub mod binary;
-pub mod gomodule;
