@@ -2,7 +2,7 @@
 //! in place.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,19 @@ pub fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     symlink(target, &beside)?;
     fs::rename(&beside, link)?;
     sync_parent(link)
+}
+
+/// Reads a text file of at most `most` bytes; what is not UTF-8 is replaced.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > most {
+        let text = format!("{size} bytes, but at most {most} are read");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Writes a new file and syncs it; it must not exist.

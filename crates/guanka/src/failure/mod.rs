@@ -1,7 +1,7 @@
-//! How a command ends: an exit code of the one table, or a failure that says what was being done, to
-//! which thing, why it did not work and what to do next.
+//! How a command ends: an exit code of the one table, or a failure that says what was being done,
+//! to which thing, why it did not work and what to do next.
 
-mod codes;
+pub(crate) mod codes;
 
 use guanka_core::facts::Span;
 use guanka_core::say::{Said, Text};

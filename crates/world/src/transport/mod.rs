@@ -1,1 +1,5 @@
-//! The framed, versioned protocol between the command line and an agent.
+//! The framed, versioned protocol between the command line and an agent, over a local socket.
+
+pub mod client;
+pub mod frame;
+pub mod wire;
