@@ -1,12 +1,14 @@
 //! XX034: Go closes an idle connection before nginx does, so nginx sends a request into a
 //! connection that is being closed. Which connections nginx keeps depends on its version.
 
+mod examples;
+
 use super::defaults::{self, Version};
 use super::judgement::{Judgement, from_of, reason_of};
-use super::{Check, Example, Expect, Missing, Outcome, proxying, subject};
+use super::{Check, Missing, Outcome, proxying, subject};
 use crate::facts::declared::Declared;
 use crate::facts::gosource::GoServer;
-use crate::facts::nginx::{Directive, Nginx, NginxVersion, ProxyLocation, duration};
+use crate::facts::nginx::{Directive, Nginx, NginxVersion, ProxyLocation, duration, parse_time};
 use crate::facts::{Fact, Facts, Provenance, Reason};
 use crate::finding::{Checkpoint, Confidence, Evidence, FixKind, Severity};
 use crate::quantity::Millis;
@@ -56,7 +58,7 @@ pub const CHECK: Check = Check {
         "https://pkg.go.dev/net/http#Server",
         "https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout",
     ],
-    examples: EXAMPLES,
+    examples: examples::EXAMPLES,
     run,
 };
 
@@ -218,6 +220,9 @@ fn keeper(location: &ProxyLocation<'_>, upstream: &Directive, limit: &Fact<Milli
         Said::new(format!("请求经此进入 upstream {name}"), format!("leads to upstream {name}")),
     )];
     let own = upstream.inner().iter().rev().find(|d| d.name == "keepalive");
+    let newest = Some((u32::MAX, 0, 0));
+    let source = defaults::row("nginx", newest, "upstream keepalive")
+        .map_or_else(String::new, |row| format!(" ({})", row.source));
     evidence.push(match own {
         Some(directive) => Evidence::at(
             &directive.span,
@@ -226,8 +231,8 @@ fn keeper(location: &ProxyLocation<'_>, upstream: &Directive, limit: &Fact<Milli
         None => Evidence::at(
             &upstream.span,
             Said::new(
-                "nginx 自 1.29.7 起默认保留到程序的连接",
-                "since 1.29.7 nginx keeps connections to the program by default",
+                format!("nginx 自 1.29.7 起默认保留到程序的连接{source}"),
+                format!("since 1.29.7 nginx keeps connections by default{source}"),
             ),
         ),
     });
@@ -305,7 +310,15 @@ fn keeps_in(
         Err(missing) => return Keeps::Unclear(*missing),
     }
     let own = upstream.inner().iter().rev().find(|d| d.name == "keepalive_timeout");
-    match duration(own, "upstream keepalive_timeout", 60) {
+    let key = "upstream keepalive_timeout";
+    let limit = match own {
+        Some(_) => duration(own, key, 0),
+        None => match parse_time(by_default(key)) {
+            Some(limit) => Fact::default_of(limit, "nginx", key),
+            None => Fact::Unknown(Reason::NotThere(key.to_owned())),
+        },
+    };
+    match limit {
         Fact::Known(found) if found.value == Millis::ZERO => Keeps::No,
         limit => Keeps::For(limit),
     }
@@ -347,161 +360,3 @@ fn connection(
         })),
     }
 }
-
-const SERVER_30S: &str = r#"package main
-
-import (
-	"net/http"
-	"time"
-)
-
-func main() {
-	srv := &http.Server{
-		Addr:        "127.0.0.1:8080",
-		IdleTimeout: 30 * time.Second,
-	}
-	if err := srv.ListenAndServe(); err != nil {
-		panic(err)
-	}
-}
-"#;
-
-const SERVER_READ_5S: &str = r#"package main
-
-import (
-	"net/http"
-	"time"
-)
-
-func main() {
-	srv := &http.Server{Addr: "127.0.0.1:8080", ReadTimeout: 5 * time.Second}
-	if err := srv.ListenAndServe(); err != nil {
-		panic(err)
-	}
-}
-"#;
-
-const SERVER_90S: &str = r#"package main
-
-import (
-	"net/http"
-	"time"
-)
-
-func main() {
-	srv := &http.Server{Addr: "127.0.0.1:8080", IdleTimeout: 90 * time.Second}
-	if err := srv.ListenAndServe(); err != nil {
-		panic(err)
-	}
-}
-"#;
-
-const SERVER_WITHOUT_LIMITS: &str = r#"package main
-
-import "net/http"
-
-func main() {
-	srv := &http.Server{Addr: "127.0.0.1:8080"}
-	if err := srv.ListenAndServe(); err != nil {
-		panic(err)
-	}
-}
-"#;
-
-const SERVER_FROM_ENV: &str = r#"package main
-
-import (
-	"net/http"
-	"os"
-	"time"
-)
-
-func main() {
-	idle, _ := time.ParseDuration(os.Getenv("IDLE"))
-	srv := &http.Server{Addr: "127.0.0.1:8080", IdleTimeout: idle}
-	if err := srv.ListenAndServe(); err != nil {
-		panic(err)
-	}
-}
-"#;
-
-const KEPT: &str = r#"http {
-    upstream shop {
-        server 127.0.0.1:8080;
-        keepalive 16;
-    }
-    server {
-        listen 80;
-        location / {
-            proxy_pass http://shop;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-        }
-    }
-}
-"#;
-
-const KEPT_20S: &str = r#"http {
-    upstream shop {
-        server 127.0.0.1:8080;
-        keepalive 16;
-        keepalive_timeout 20s;
-    }
-    server {
-        listen 80;
-        location / {
-            proxy_pass http://shop;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-        }
-    }
-}
-"#;
-
-const NOT_KEPT: &str = r#"http {
-    upstream shop {
-        server 127.0.0.1:8080;
-    }
-    server {
-        listen 80;
-        location / {
-            proxy_pass http://shop;
-        }
-    }
-}
-"#;
-
-const V1_22: (&str, &str) = ("nginx-V.txt", "nginx version: nginx/1.22.1\n");
-const V1_30: (&str, &str) = ("nginx-V.txt", "nginx version: nginx/1.30.0\n");
-
-const EXAMPLES: &[Example] = &[
-    Example { expect: Expect::Bad, files: &[("main.go", SERVER_30S), ("nginx.conf", KEPT), V1_22] },
-    Example {
-        expect: Expect::Bad,
-        files: &[("main.go", SERVER_READ_5S), ("nginx.conf", KEPT), V1_22],
-    },
-    Example {
-        expect: Expect::Bad,
-        files: &[("main.go", SERVER_30S), ("nginx.conf", NOT_KEPT), V1_30],
-    },
-    Example {
-        expect: Expect::Good,
-        files: &[("main.go", SERVER_90S), ("nginx.conf", KEPT), V1_22],
-    },
-    Example {
-        expect: Expect::NearMiss,
-        files: &[("main.go", SERVER_30S), ("nginx.conf", KEPT_20S), V1_22],
-    },
-    Example {
-        expect: Expect::NearMiss,
-        files: &[("main.go", SERVER_WITHOUT_LIMITS), ("nginx.conf", KEPT), V1_22],
-    },
-    Example {
-        expect: Expect::NearMiss,
-        files: &[("main.go", SERVER_30S), ("nginx.conf", NOT_KEPT), V1_22],
-    },
-    Example {
-        expect: Expect::Unknown,
-        files: &[("main.go", SERVER_FROM_ENV), ("nginx.conf", KEPT), V1_22],
-    },
-];

@@ -65,7 +65,10 @@ fn run(facts: &Facts) -> Outcome {
         let what = Said::new("stopasgroup", "stopasgroup");
         let command = program.command();
         let Some(command) = command.known() else { continue };
-        let start = start_of(command);
+        let start = match start_of(command) {
+            Start::Direct => by_script(facts, command),
+            start => start,
+        };
         if matches!(start, Start::Direct) {
             continue;
         }
@@ -119,6 +122,15 @@ fn finding(program: &Program) -> Finding {
         found = found.with(Evidence::new(kills.from, says));
     }
     found
+}
+
+/// A program without an ending may be a script all the same; the collector has looked.
+fn by_script(facts: &Facts, command: &str) -> Start {
+    let first = command.split_whitespace().next().unwrap_or_default();
+    match facts.scripts.iter().find(|s| s.path == first) {
+        Some(script) => Start::Script(script.path.clone()),
+        None => Start::Direct,
+    }
 }
 
 /// Tells how a command line starts the program. bash replaces itself with the last plain command of

@@ -1,1 +1,4 @@
 //! Reports as text, JSON, Markdown and one self-contained HTML page.
+
+pub mod check;
+pub mod explanation;
