@@ -9,8 +9,7 @@ use serde::Deserialize;
 /// The names of the log format's fields, in the order in which the format writes them.
 #[derive(Deserialize)]
 struct Raw<'a> {
-    #[serde(borrow)]
-    time: std::borrow::Cow<'a, str>,
+    time: f64,
     #[serde(borrow)]
     arm: std::borrow::Cow<'a, str>,
     #[serde(borrow)]
@@ -21,8 +20,7 @@ struct Raw<'a> {
     uri: std::borrow::Cow<'a, str>,
     #[serde(borrow)]
     status: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    request_time: std::borrow::Cow<'a, str>,
+    request_time: f64,
     #[serde(borrow, default)]
     upstream_addr: std::borrow::Cow<'a, str>,
     #[serde(borrow, default)]
@@ -39,13 +37,13 @@ pub fn read_line(line: &[u8]) -> Option<LogLine> {
     let tries = list(&raw.upstream_addr);
     let statuses = list(&raw.upstream_status);
     Some(LogLine {
-        at_ms: millis(&raw.time)?,
+        at_ms: millis(raw.time)?,
         arm: Arm::parse(&raw.arm),
         slot: raw.slot.strip_prefix('s').and_then(|n| n.parse().ok()).and_then(Slot::new),
         method: raw.method.into_owned(),
         path: raw.uri.into_owned(),
         status: raw.status.parse().ok()?,
-        latency_ms: millis(&raw.request_time)?,
+        latency_ms: millis(raw.request_time)?,
         first_address: tries.first().map(|first| (*first).to_owned()),
         first_status: statuses.first().and_then(|first| first.parse().ok()),
         tries: tries.len() as u32,
@@ -63,14 +61,11 @@ fn list(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Reads seconds with three decimals, as `$msec` and `$request_time` are written, without floating
-/// point: 1764000000.123 must stay exact.
-fn millis(text: &str) -> Option<u64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let mut digits = fraction.as_bytes().to_vec();
-    digits.resize(3, b'0');
-    let fraction: u64 = std::str::from_utf8(&digits).ok()?.parse().ok()?;
-    whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(fraction)
+/// Turns seconds with three decimals, as `$msec` and `$request_time` are written, into milliseconds.
+/// A double holds milliseconds since 1970 exactly, so rounding gives back what nginx wrote.
+fn millis(seconds: f64) -> Option<u64> {
+    let ms = (seconds * 1000.0).round();
+    (0.0..1e15).contains(&ms).then_some(ms as u64)
 }
 
 #[cfg(test)]
@@ -80,10 +75,10 @@ mod tests {
     use super::read_line;
 
     const LINE: &str = concat!(
-        r#"{"time":"1764000000.123","arm":"green","slot":"s07","method":"POST","uri":"/orders","#,
-        r#""status":"200","request_time":"0.012","upstream_addr":"127.0.0.1:18002, 127.0.0.1:18001","#,
+        r#"{"time":1764000000.123,"arm":"green","slot":"s07","method":"POST","uri":"/orders","#,
+        r#""status":"200","request_time":0.012,"upstream_addr":"127.0.0.1:18002, 127.0.0.1:18001","#,
         r#""upstream_status":"502, 200","upstream_response_time":"0.001, 0.010","#,
-        r#""request_id":"ab","bytes":"12","nonce":""}"#
+        r#""request_id":"ab","bytes":12,"nonce":""}"#
     );
 
     #[test]

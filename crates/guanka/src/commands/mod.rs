@@ -1,6 +1,9 @@
 //! The subcommands, one file each, in the order of the help text.
 
+mod check;
 mod completions;
+mod exec;
+mod explain;
 mod help;
 mod project;
 mod schema;
@@ -29,10 +32,17 @@ pub(crate) struct Cli {
 /// The verbs, daily ones first.
 #[derive(Subcommand)]
 enum Verb {
+    /// Ask the seven checkpoints of a module, its guanka.toml and a host.
+    Check(check::Args),
+    /// Explain a check or an error code, with examples.
+    Explain(explain::Args),
     /// Print the JSON Schema of guanka.toml.
     Schema(schema::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
+    /// Become an arm's program; the process manager calls it.
+    #[command(hide = true)]
+    Exec(exec::Args),
 }
 
 /// Reads the command line, runs the subcommand and returns how it ended.
@@ -53,8 +63,11 @@ pub(crate) fn main() -> Exit {
 
 fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
     match verb {
+        Verb::Check(args) => check::run(args, terminal),
+        Verb::Explain(args) => explain::run(args, terminal),
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),
+        Verb::Exec(args) => exec::run(args, terminal),
     }
 }
 

@@ -6,7 +6,7 @@ pub(crate) mod codes;
 use guanka_core::facts::Span;
 use guanka_core::say::{Said, Text};
 
-pub(crate) use codes::{ALL, ErrorCode};
+pub(crate) use codes::{ALL, ErrorCode, FILE, START, USAGE};
 
 /// The one table of exit codes, for all verbs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
