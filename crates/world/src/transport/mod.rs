@@ -2,4 +2,5 @@
 
 pub mod client;
 pub mod frame;
+pub mod server;
 pub mod wire;
