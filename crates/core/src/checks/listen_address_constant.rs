@@ -172,8 +172,24 @@ func main() {
 }
 "#;
 
+const TELLS_ANOTHER: &str = r#"[app]
+name = "shop"
+program = "."
+listen_env = "LISTEN_ADDR"
+
+[env.prod]
+hosts = ["local:/"]
+
+[proxy]
+domain = "shop.example.com"
+"#;
+
 const EXAMPLES: &[Example] = &[
     Example { expect: Expect::Bad, files: &[("main.go", CONSTANT)] },
+    Example {
+        expect: Expect::Bad,
+        files: &[("main.go", FROM_ENV), ("guanka.toml", TELLS_ANOTHER)],
+    },
     Example { expect: Expect::Good, files: &[("main.go", FROM_ENV)] },
     Example { expect: Expect::NearMiss, files: &[("main.go", WITH_DEFAULT)] },
 ];

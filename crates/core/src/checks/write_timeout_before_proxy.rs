@@ -4,7 +4,7 @@
 use super::judgement::{Judgement, from_of};
 use super::{Check, Example, Expect, Outcome, proxying, subject};
 use crate::facts::gosource::{GoHandler, GoRoute, GoServer};
-use crate::facts::{Fact, Facts, Provenance, Reason};
+use crate::facts::{Fact, Facts, Provenance, Reason, Span};
 use crate::finding::{Checkpoint, Confidence, Evidence, Finding, FixKind, Severity};
 use crate::quantity::Millis;
 use crate::say::{Said, Text};
@@ -97,13 +97,13 @@ fn judge(
     let mut is_found = false;
     for route in routes(facts, server, index) {
         let name = route_name(route);
-        if let Some(span) = route.streams.as_ref().filter(|s| is_event_stream(&s.excerpt)) {
+        if let Some((severity, confidence, span)) = cut_stream(facts, route) {
             let message = Said::new(
                 format!("{name} 是流式响应,WriteTimeout {limit} 到点切断"),
                 format!("{name} streams, and WriteTimeout {limit} cuts it off"),
             );
             let says = Said::new(format!("{name} 持续发送"), format!("{name} keeps sending"));
-            let found = CHECK.finding(message, write.clone()).sure(Confidence::Likely);
+            let found = CHECK.finding(message, write.clone()).rated(severity).sure(confidence);
             judgement.find(with_patience(found.with(Evidence::at(span, says)), patience));
             is_found = true;
         }
@@ -224,9 +224,24 @@ fn route_name(route: &GoRoute) -> String {
     }
 }
 
-/// A hijacked connection (WebSocket) has no deadline any more, and a flush alone is no stream.
-fn is_event_stream(excerpt: &str) -> bool {
-    excerpt.contains("event-stream")
+/// Returns how bad WriteTimeout is for a route that streams. An event stream lives long by its
+/// nature; a flush alone may be one long page. A hijacked connection (WebSocket) has no deadline any
+/// more, and a handler that sets its own is safe.
+fn cut_stream<'a>(facts: &Facts, route: &'a GoRoute) -> Option<(Severity, Confidence, &'a Span)> {
+    let span = route.streams.as_ref()?;
+    let calls = facts.source.iter().flat_map(|s| s.calls.iter());
+    let sets_own = calls
+        .into_iter()
+        .any(|c| c.folder == route.folder && c.name.ends_with(".SetWriteDeadline"));
+    let says = |word: &str| span.excerpt.contains(word);
+    if sets_own || says("Hijack") || says("Upgrade") || says("websocket") {
+        return None;
+    }
+    if says("event-stream") || says("SSEvent") {
+        Some((Severity::High, Confidence::Likely, span))
+    } else {
+        Some((Severity::Medium, Confidence::Guess, span))
+    }
 }
 
 const SLOW_HANDLER: &str = r#"package main
@@ -304,6 +319,66 @@ func main() {
 }
 "#;
 
+const EVENTS: &str = r#"package main
+
+import (
+	"net/http"
+	"time"
+)
+
+func events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	for range time.Tick(time.Second) {
+		w.Write([]byte("data: tick\n\n"))
+		w.(http.Flusher).Flush()
+	}
+}
+
+func main() {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/events", events)
+	srv := &http.Server{
+		Addr:         "127.0.0.1:8080",
+		Handler:      mux,
+		WriteTimeout: 90 * time.Second,
+	}
+	if err := srv.ListenAndServe(); err != nil {
+		panic(err)
+	}
+}
+"#;
+
+const EVENTS_WITH_OWN_LIMIT: &str = r#"package main
+
+import (
+	"net/http"
+	"time"
+)
+
+func events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	rc := http.NewResponseController(w)
+	for range time.Tick(time.Second) {
+		rc.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		w.Write([]byte("data: tick\n\n"))
+		rc.Flush()
+	}
+}
+
+func main() {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/events", events)
+	srv := &http.Server{
+		Addr:         "127.0.0.1:8080",
+		Handler:      mux,
+		WriteTimeout: 90 * time.Second,
+	}
+	if err := srv.ListenAndServe(); err != nil {
+		panic(err)
+	}
+}
+"#;
+
 const NGINX: &str = r#"http {
     server {
         listen 80;
@@ -316,6 +391,11 @@ const NGINX: &str = r#"http {
 
 const EXAMPLES: &[Example] = &[
     Example { expect: Expect::Bad, files: &[("main.go", SLOW_HANDLER), ("nginx.conf", NGINX)] },
+    Example { expect: Expect::Bad, files: &[("main.go", EVENTS), ("nginx.conf", NGINX)] },
+    Example {
+        expect: Expect::NearMiss,
+        files: &[("main.go", EVENTS_WITH_OWN_LIMIT), ("nginx.conf", NGINX)],
+    },
     Example { expect: Expect::Good, files: &[("main.go", BOUND_HANDLER), ("nginx.conf", NGINX)] },
     Example {
         expect: Expect::NearMiss,

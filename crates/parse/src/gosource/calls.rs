@@ -27,8 +27,15 @@ const WATCHED: &[(&str, &str)] = &[
     ("net/http", "Error"),
 ];
 /// Methods that a check asks about whatever they belong to.
-const METHODS: &[&str] =
-    &["ClientIP", "RealIP", "SetTrustedProxies", "RegisterOnShutdown", "AddFunc", "Hijack"];
+const METHODS: &[&str] = &[
+    "ClientIP",
+    "RealIP",
+    "SetTrustedProxies",
+    "RegisterOnShutdown",
+    "AddFunc",
+    "Hijack",
+    "SetWriteDeadline",
+];
 
 /// Returns a call that a check asks about, with its constant arguments.
 pub(super) fn watched<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) -> Option<GoCall> {
@@ -62,9 +69,8 @@ pub(super) fn watched<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) -> O
 pub(super) fn environment<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) -> Vec<String> {
     module.refuel();
     if is_read(module, &site.call.fun, &site.at) {
-        let is_own_parameter = site.call.args.first().is_some_and(|arg| {
-            parameter(module, arg, &site.at).is_some()
-        });
+        let is_own_parameter =
+            site.call.args.first().is_some_and(|arg| parameter(module, arg, &site.at).is_some());
         // Its callers are listed instead, each with the name it gives.
         let name = if is_own_parameter { None } else { module.env_name(site.call, &site.at, 0) };
         return name.into_iter().collect();
@@ -86,10 +92,7 @@ pub(super) fn environment<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) 
 }
 
 fn is_read<'t, 'a>(module: &Module<'t, 'a>, fun: &Expr<'a>, at: &At<'t, 'a>) -> bool {
-    matches!(
-        module.global(fun, at),
-        Some(("os", "Getenv" | "LookupEnv") | ("syscall", "Getenv"))
-    )
+    matches!(module.global(fun, at), Some(("os", "Getenv" | "LookupEnv") | ("syscall", "Getenv")))
 }
 
 /// Returns which parameter of its function an expression is.

@@ -304,9 +304,8 @@ impl<'t, 'a> Module<'t, 'a> {
 /// Returns the name a package goes by: the last part of its path without a version.
 fn package_name(path: &str) -> &str {
     let is_version = |part: &str| {
-        part.strip_prefix('v').is_some_and(|n| {
-            !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())
-        })
+        part.strip_prefix('v')
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
     };
     let mut parts = path.rsplit('/');
     let mut last = parts.next().unwrap_or(path);

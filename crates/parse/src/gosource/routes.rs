@@ -49,8 +49,10 @@ struct Shape<'t, 'a> {
 }
 
 fn is_registration(name: &str) -> bool {
-    matches!(name, "Handle" | "HandleFunc" | "Method" | "MethodFunc" | "Handler" | "HandlerFunc" | "Add")
-        || verb(name).is_some()
+    matches!(
+        name,
+        "Handle" | "HandleFunc" | "Method" | "MethodFunc" | "Handler" | "HandlerFunc" | "Add"
+    ) || verb(name).is_some()
 }
 
 /// Returns the method that a router's function is named after; `Some("")` means any.
@@ -129,7 +131,9 @@ fn methods_behind<'t, 'a>(
 ) -> Option<String> {
     let behind = module.by_name.get("Methods")?.iter().map(|index| &module.sites[*index]);
     let mut own = behind.filter(|site| {
-        site.at.file == at.file && site.expr.holds(call.fun.start) && site.expr.start == call.fun.start
+        site.at.file == at.file
+            && site.expr.holds(call.fun.start)
+            && site.expr.start == call.fun.start
     });
     let site = own.next()?;
     match site.call.args.as_slice() {

@@ -111,13 +111,7 @@ impl<'t, 'a> Module<'t, 'a> {
     }
 
     /// Follows a package's constant or variable and all that is assigned to it.
-    fn package_value(
-        &self,
-        folder: &str,
-        name: &str,
-        depth: u8,
-        visit: Visit<'_, 't, 'a>,
-    ) -> bool {
+    fn package_value(&self, folder: &str, name: &str, depth: u8, visit: Visit<'_, 't, 'a>) -> bool {
         let Some(package) = self.packages.get(folder) else { return false };
         let Some((file, line, place)) = package.values.get(name) else { return false };
         let at = At { file: *file, func: None, frame: None };

@@ -138,14 +138,18 @@ impl<'t, 'a> Flow<'_, 't, 'a> {
             None => read.start,
         };
         let waits = actions::waits_in(self.module, way.nodes[0], at);
-        if waits.iter().any(|wait| *wait < start) { lost.clone() } else { ErrorFate::ReadWithSignal }
+        if waits.iter().any(|wait| *wait < start) {
+            lost.clone()
+        } else {
+            ErrorFate::ReadWithSignal
+        }
     }
 
     fn is_given_to_end(&self, way: &Way<'t, 'a>, place: usize) -> bool {
         way.nodes[..place].iter().any(|node| match node {
-            Node::Expr(e) => e
-                .call()
-                .is_some_and(|call| actions::role(self.module, call, &way.at) == actions::Role::Ends),
+            Node::Expr(e) => e.call().is_some_and(|call| {
+                actions::role(self.module, call, &way.at) == actions::Role::Ends
+            }),
             _ => false,
         })
     }
@@ -169,7 +173,8 @@ impl<'t, 'a> Flow<'_, 't, 'a> {
             walk::block(&function.decl.func.body, &mut |node| {
                 let Node::Stmt(Stmt { kind: StmtKind::Select(cases), .. }) = node else { return };
                 let has_default = cases.iter().any(|case| case.head.is_empty());
-                let reads = cases.iter().filter_map(|c| c.head.first()).any(|s| reads_any(s, &names));
+                let reads =
+                    cases.iter().filter_map(|c| c.head.first()).any(|s| reads_any(s, &names));
                 is_read |= reads && !has_default && cases.len() > 1;
             });
         }

@@ -56,9 +56,7 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
         let Some(way) = self.way(expr.start, expr.end, at) else {
             return ErrorFate::Unclear("outside any function".to_owned());
         };
-        let is_it = |node: &Node<'t, 'a>| {
-            matches!(node, Node::Expr(e) if std::ptr::eq(*e, expr))
-        };
+        let is_it = |node: &Node<'t, 'a>| matches!(node, Node::Expr(e) if std::ptr::eq(*e, expr));
         match way.nodes.iter().position(is_it) {
             Some(place) => self.outwards(&way, place),
             None => ErrorFate::Unclear(self.module.file(at).words(expr)),
@@ -103,12 +101,10 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
                 Some(ExprKind::Name(name)) => self.named(way, place, name),
                 Some(_) => ErrorFate::Unclear("kept in a field".to_owned()),
             },
-            StmtKind::Values(lines) => {
-                match lines.first().and_then(|line| line.names.last()) {
-                    Some((name, _)) => self.named(way, place, name),
-                    None => ErrorFate::Unclear("kept".to_owned()),
-                }
-            }
+            StmtKind::Values(lines) => match lines.first().and_then(|line| line.names.last()) {
+                Some((name, _)) => self.named(way, place, name),
+                None => ErrorFate::Unclear("kept".to_owned()),
+            },
             StmtKind::If(test) => {
                 let done = self.test(way, place, test);
                 done.unwrap_or_else(|| self.after(way, place, "only logged"))
@@ -254,7 +250,9 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
                 }
                 if let StmtKind::Return(list) = &next.kind {
                     let is_empty = list.iter().all(|e| e.name() == Some("nil"));
-                    return if is_empty { self.end(way, border, stmt, how) } else {
+                    return if is_empty {
+                        self.end(way, border, stmt, how)
+                    } else {
                         self.act(way, next, None).unwrap_or_else(|| unclear(how))
                     };
                 }
@@ -269,9 +267,8 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
 
     /// Returns the place of the innermost function's body.
     fn border(&self, way: &Way<'t, 'a>, place: usize) -> usize {
-        let is_func = |i: &usize| {
-            matches!(way.nodes[*i], Node::Expr(Expr { kind: ExprKind::Func(_), .. }))
-        };
+        let is_func =
+            |i: &usize| matches!(way.nodes[*i], Node::Expr(Expr { kind: ExprKind::Func(_), .. }));
         (0..place).rev().find(is_func).map_or(0, |i| i + 1)
     }
 
@@ -446,9 +443,7 @@ fn mentions(stmt: &Stmt<'_>, name: &str) -> bool {
 
 fn mentions_later(way: &Way<'_, '_>, stmt: &Stmt<'_>, name: &str) -> bool {
     way.nodes.iter().any(|node| match node {
-        Node::Block(block) => {
-            block.list.iter().any(|s| s.start >= stmt.end && mentions(s, name))
-        }
+        Node::Block(block) => block.list.iter().any(|s| s.start >= stmt.end && mentions(s, name)),
         _ => false,
     })
 }
