@@ -79,14 +79,20 @@ impl<'t, 'a> Flow<'_, 't, 'a> {
         let body = &function.decl.func.body;
         let mut reads = Vec::new();
         let mut passed = None;
+        let mut inside = Vec::new();
         walk::block(body, &mut |node| match node {
             Node::Expr(e) => match &e.kind {
                 ExprKind::Unary(Kind::Arrow | Kind::Range, x) if x.name() == Some(name) => {
                     reads.push(e);
                 }
                 ExprKind::Call(call) if !is_own_use(&call.fun) => {
-                    if call.args.iter().any(|arg| arg.name() == Some(name)) {
-                        passed = Some(self.module.file(&at).words(&call.fun));
+                    let place = call.args.iter().position(|arg| arg.name() == Some(name));
+                    match (place, self.module.function(&call.fun, &at)) {
+                        (Some(place), Some(own)) => inside.push((own, place)),
+                        (Some(_), None) => {
+                            passed = Some(self.module.file(&at).words(&call.fun));
+                        }
+                        (None, _) => {}
                     }
                 }
                 _ => {}
@@ -100,7 +106,15 @@ impl<'t, 'a> Flow<'_, 't, 'a> {
         });
         let fates = reads.into_iter().map(|read| self.read(read, &at, lost));
         let taken = passed.map(|to| ErrorFate::Unclear(format!("{name} is given to {to}")));
-        best(fates.chain(taken))
+        let deeper = self.deeper();
+        let within = inside.into_iter().filter_map(|(own, place)| {
+            let param = self.module.functions[own].decl.func.params.get(place)?.name?;
+            let read = deeper.as_ref()?.read_in(own, param, lost)?;
+            // It waits in a function of its own: whether before the signal is not followed.
+            let is_lost = matches!(read, ErrorFate::Swallowed { .. });
+            Some(if is_lost { read } else { ErrorFate::ReadWithSignal })
+        });
+        best(fates.chain(taken).chain(within))
     }
 
     /// Judges one read of a channel.
