@@ -18,11 +18,11 @@ pub const CHECK: Check = Check {
         en: "an inherited proxy_next_upstream replays 5xx and 404",
     },
     why: Text {
-        zh: "面板的 proxy.conf 在 http 级写了 http_500 http_503 http_404;upstream 有两个以上服务器时,一个\
-             500 会在另一台上重放,两台都被标记失败:先是“500, 500”,随后三次 502(实测)。",
-        en: "The panel's proxy.conf names http_500 http_503 http_404 at http level. With two or more \
-             servers one 500 is replayed on the other and both are marked failed: \"500, 500\", then \
-             three 502s (measured).",
+        zh: "一个 500 会在另一台服务器上重放,两台都被标记失败:先是“500, 500”,随后三次 502(实测)。\
+             面板的 proxy.conf 在 http 级写了 http_500 http_503 http_404。",
+        en: "One 500 is replayed on the other server and both are marked failed: \"500, 500\", then \
+             three 502s (measured). The panel's proxy.conf names http_500 http_503 http_404 at http \
+             level.",
     },
     fix: Text {
         zh: "在该 location 写 proxy_next_upstream error;,并以 $upstream_status 统计错误。",

@@ -17,9 +17,9 @@ pub const CHECK: Check = Check {
         en: "a program or secret lies below a web root",
     },
     why: Text {
-        zh: "面板建站时把已有目录下的文件改成 0644 www:www;随后 GET /app 返回 6.5 MB 的二进制,\
+        zh: "任何人都能下载它,Web 用户还可能改写它。面板建站时把已有目录下的文件改成 0644 www:www;随后 GET /app 返回 6.5 MB 的二进制,\
              GET /conf/secret.yaml 返回原本 0600 的机密(实测)。",
-        en: "When the panel creates a site it sets every file of an existing folder to 0644 www:www; \
+        en: "Anybody can download it, and the web user may replace it. When the panel creates a site it sets every file of an existing folder to 0644 www:www; \
              then GET /app returned the 6.5 MB binary and GET /conf/secret.yaml the former 0600 \
              secret (measured).",
     },
@@ -81,10 +81,12 @@ fn below_root(root: &WebRoot, suspects: &[&Suspect]) -> Finding {
     let is_open = suspects.iter().any(|s| s.mode & 0o004 != 0);
     let severity = if is_open { Severity::Critical } else { Severity::High };
     let count = suspects.len();
-    let message = Said::new(
-        format!("{} 之下有 {count} 个不该在此的文件,如 {}", root.path, first.path),
-        format!("{count} files below {} should not be there, such as {}", root.path, first.path),
-    );
+    let en = match count {
+        1 => format!("{} should not lie below a web root", first.path),
+        n => format!("{n} files should not lie below {}, such as {}", root.path, first.path),
+    };
+    let zh = format!("{} 之下有 {count} 个不该在此的文件,如 {}", root.path, first.path);
+    let message = Said::new(zh, en);
     let mut found = CHECK.finding(message, seen(first)).rated(severity);
     for suspect in suspects.iter().skip(1).take(LISTED - 1) {
         found = found.with(seen(suspect));

@@ -166,7 +166,7 @@ fn windows(facts: &Facts, judgement: &mut Judgement) -> Vec<Window> {
     if kept.programs.is_empty() && kept.units.is_empty() && kept.rendered.is_none() {
         judgement.miss(
             Said::new("停止窗口", "the stop window"),
-            Reason::NotThere("--root DIR, guanka.toml".to_owned()),
+            Reason::NotThere("--root DIR / guanka.toml".to_owned()),
         );
     }
     found

@@ -107,7 +107,8 @@ fn run(facts: &Facts) -> Outcome {
 
 fn finding(limit: Millis, evidence: Evidence, racing: &[&Keeper]) -> crate::finding::Finding {
     let longest = racing.iter().map(|k| k.limit).max().unwrap_or_default();
-    let wanted = Millis(longest.0 + longest.0.div_ceil(4).max(1000));
+    // A quarter more, in whole steps of five seconds: 75 s for nginx's 60 s.
+    let wanted = Millis((longest.0 + longest.0.div_ceil(4)).div_ceil(5000) * 5000);
     let message = Said::new(
         format!("Go 在空闲 {limit} 后关闭连接,nginx 把它保留 {longest}:复用的连接会得到 502"),
         format!(
@@ -165,7 +166,7 @@ fn keepers(facts: &Facts, judgement: &mut Judgement) -> Vec<Keeper> {
         if found.is_empty() {
             judgement.miss(
                 Said::new("nginx 的 keepalive_timeout", "nginx's keepalive_timeout"),
-                Reason::NotThere("--root DIR, guanka.toml".to_owned()),
+                Reason::NotThere("--root DIR / guanka.toml".to_owned()),
             );
         }
         return found;

@@ -19,11 +19,11 @@ pub const CHECK: Check = Check {
         en: "pprof stands on a mux that the public reaches",
     },
     why: Text {
-        zh: "导入 net/http/pprof 会把 /debug/pprof/ 注册到 DefaultServeMux;用 nil 处理器提供服务时,任何人都\
-             能下载堆与协程内容,或用 profile 拖慢进程。",
-        en: "Importing net/http/pprof registers /debug/pprof/ on DefaultServeMux. Served with a nil \
-             handler, anybody can download heap and goroutine contents or slow the process with \
-             profiles.",
+        zh: "任何够得到它的人都能下载堆与协程内容,或用 profile 拖慢进程。导入 net/http/pprof 即把 \
+             /debug/pprof/ 注册到 DefaultServeMux,nil 处理器提供的就是它。",
+        en: "Whoever reaches it can download heap and goroutine contents, or slow the process with \
+             profiles. Importing net/http/pprof registers /debug/pprof/ on DefaultServeMux, which \
+             is what a nil handler serves.",
     },
     fix: Text {
         zh: "对外服务用自己的 mux,pprof 单独监听 127.0.0.1 的另一个端口。",

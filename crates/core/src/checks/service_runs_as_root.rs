@@ -2,9 +2,11 @@
 
 use super::judgement::{Judgement, from_of};
 use super::{Check, Example, Expect, Outcome, subject};
+use crate::facts::declared::Declared;
+use crate::facts::supervisor::Program;
 use crate::facts::systemd::Unit;
-use crate::facts::{Fact, Facts, Provenance, Span};
-use crate::finding::{Checkpoint, Confidence, Evidence, Finding, FixKind, Severity};
+use crate::facts::{Fact, Facts, Provenance, Reason, Span};
+use crate::finding::{Checkpoint, Confidence, Evidence, FixKind, Severity};
 use crate::say::{Said, Text};
 
 /// The check.
@@ -55,13 +57,14 @@ fn run(facts: &Facts) -> Outcome {
     }
     if let Some(declared) = kept.rendered {
         judgement.looked();
-        let span = declared.spans.get("process.user");
-        if let (Some("root" | "0"), Some(span)) = (declared.process.user.as_deref(), span) {
-            judgement.find(finding(declared.service.to_string(), span, "process.user = root"));
-        }
+        judge_declared(&mut judgement, declared);
     }
     for program in &kept.programs {
         judgement.looked();
+        if is_launched(program) {
+            judge_launched(&mut judgement, facts, program);
+            continue;
+        }
         let user = program.text("user", "root");
         judge(&mut judgement, &program.name, &user, &program.span, "user");
     }
@@ -106,8 +109,36 @@ fn judge(judgement: &mut Judgement, name: &str, user: &Fact<String>, section: &S
     }
 }
 
-fn finding(name: String, span: &Span, says: &str) -> Finding {
-    CHECK.finding(said(&name), Evidence::at(span, Said::new(says, says)))
+fn judge_declared(judgement: &mut Judgement, declared: &Declared) {
+    let Some(user @ ("root" | "0")) = declared.process.user.as_deref() else { return };
+    let from = match declared.spans.get("process.user") {
+        Some(span) => Provenance::Span(span.clone()),
+        None => Provenance::Path(declared.file.clone()),
+    };
+    let says = format!("process.user = {user}");
+    let message = said(&declared.service.to_string());
+    judgement.find(CHECK.finding(message, Evidence::new(from, Said::new(says.clone(), says))));
+}
+
+/// guanka's launcher takes the declared user or the service's own before it becomes the program, so
+/// the entry in the ini names none.
+fn judge_launched(judgement: &mut Judgement, facts: &Facts, program: &Program) {
+    if let Some(declared) = &facts.declared {
+        judge_declared(judgement, declared);
+    } else if subject::running(facts).is_empty() {
+        let what = Said::new(
+            format!("{} 以哪个用户运行", program.name),
+            format!("the user of {}", program.name),
+        );
+        judgement.miss(what, Reason::NotThere("guanka.toml".to_owned()));
+    }
+}
+
+fn is_launched(program: &Program) -> bool {
+    let command = program.command();
+    let mut words = command.known().map_or("", String::as_str).split_whitespace();
+    words.next().is_some_and(|first| subject::base(first) == "guanka")
+        && words.next() == Some("exec")
 }
 
 fn said(name: &str) -> Said {

@@ -199,13 +199,19 @@ fn guankas_own<'a>(facts: &'a Facts, declared: &Declared) -> Kept<'a> {
 
 fn runs_one_of(program: &Program, names: &BTreeSet<String>) -> bool {
     let command = program.options.get("command").map(|c| c.value.as_str()).unwrap_or_default();
-    names.contains(&program.name) || words(command).any(|word| names.contains(base(word)))
+    is_named(&program.name, names) || words(command).any(|word| names.contains(base(word)))
+}
+
+/// guanka's own entries are called `guanka-<app>.<env>-<arm>` and `guanka-<app>.<env>@`.
+fn is_named(entry: &str, names: &BTreeSet<String>) -> bool {
+    let app = entry.strip_prefix("guanka-").and_then(|rest| rest.split('.').next());
+    names.contains(entry) || app.is_some_and(|app| names.contains(app))
 }
 
 fn unit_runs_one_of(unit: &Unit, names: &BTreeSet<String>) -> bool {
     let stem = unit.name.trim_end_matches(".service");
     let command = unit.last("Service", "ExecStart").map(|e| e.value.as_str()).unwrap_or_default();
-    names.contains(stem) || words(command).any(|word| names.contains(base(word)))
+    is_named(stem, names) || words(command).any(|word| names.contains(base(word)))
 }
 
 /// Returns the ports that a process manager hands over under `$NAME` or `-flag`.

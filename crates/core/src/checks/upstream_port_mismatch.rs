@@ -91,6 +91,10 @@ fn judge(
             let on = |t: &Target| listeners.iter().find(|l| l.port == t.port);
             let wanted: Vec<_> = targets.iter().filter(|t| !t.is_spare).collect();
             match wanted.iter().find_map(|t| on(t)) {
+                // A release is what starts guanka's own arms again: this must not hold it back.
+                None if facts.declared.is_some() => {
+                    judgement.find(nobody(location, &wanted, ports).rated(Severity::Medium));
+                }
                 None => judgement.find(nobody(location, &wanted, ports)),
                 Some(listener) => {
                     if let Some(found) = somebody_else(facts, location, listener) {

@@ -19,11 +19,11 @@ pub const CHECK: Check = Check {
         en: "WriteTimeout ends before nginx's patience",
     },
     why: Text {
-        zh: "WriteTimeout 从请求头读完起按绝对时间计算;处理超过它时连接被切断,nginx 报 502 而不是 504\
-             (实测)。SSE 等长响应到点即断。",
-        en: "WriteTimeout counts absolutely from the end of the request's headers. A handler that \
-             takes longer is cut off and nginx answers 502, not 504 (measured). Streams such as SSE \
-             end when it does.",
+        zh: "处理超过 WriteTimeout 时连接被切断,nginx 报 502 而不是 504(实测)。它从请求头读完起按绝对\
+             时间计算,SSE 等长响应到点即断。",
+        en: "A handler that takes longer than WriteTimeout is cut off and nginx answers 502, not 504 \
+             (measured). It counts absolutely from the end of the request's headers; streams such \
+             as SSE end when it does.",
     },
     fix: Text {
         zh: "按此顺序设置:处理时限 < proxy_read_timeout < WriteTimeout;流式路由用 \
@@ -172,7 +172,7 @@ fn patience(facts: &Facts, judgement: &mut Judgement) -> Vec<Patience> {
     if facts.nginx.is_none() && found.is_empty() {
         judgement.miss(
             Said::new("nginx 的 proxy_read_timeout", "nginx's proxy_read_timeout"),
-            Reason::NotThere("--root DIR, guanka.toml".to_owned()),
+            Reason::NotThere("--root DIR / guanka.toml".to_owned()),
         );
     }
     for location in &side.locations {

@@ -14,7 +14,7 @@ use guanka_world::{clock, collect};
 use super::project::Project;
 use crate::failure::codes::FILE;
 use crate::failure::{Exit, Failure, because, say};
-use crate::terminal::{Terminal, annotate, pad};
+use crate::terminal::{Terminal, annotate, pad, width};
 
 /// What to check.
 #[derive(clap::Args)]
@@ -157,6 +157,8 @@ fn show(terminal: &Terminal, run: &CheckRun, args: &Args) {
 /// Returns a checkpoint's line: its mark, its name and what stands at it.
 fn checkpoint_line(terminal: &Terminal, run: &CheckRun, checkpoint: Checkpoint) -> String {
     use guanka_core::checks::Outcome;
+    let widths = Checkpoint::ALL.map(|c| width(c.title().get(terminal.lang)));
+    let column = widths.into_iter().max().unwrap_or_default();
     let here = || run.results.iter().filter(|(check, _)| check.checkpoint == checkpoint);
     let found: Vec<&Finding> = run.findings.iter().filter(|f| f.checkpoint == checkpoint).collect();
     let unknown: Vec<&str> = here()
@@ -166,7 +168,8 @@ fn checkpoint_line(terminal: &Terminal, run: &CheckRun, checkpoint: Checkpoint) 
     let judged = here().filter(|(_, o)| !matches!(o, Outcome::NotApplicable)).count();
     let allowed = run.allowed.iter().filter(|a| a.finding.checkpoint == checkpoint).count();
     let (mark, text) = if !found.is_empty() {
-        ('✗', found.iter().map(|f| places(f)).collect::<Vec<_>>().join("; "))
+        let indent = format!("\n{}", " ".repeat(column + 4));
+        ('✗', found.iter().map(|f| places(f)).collect::<Vec<_>>().join(&indent))
     } else if !unknown.is_empty() {
         let text = Said::new(
             format!("无法判断:{}", unknown.join(", ")),
@@ -186,9 +189,6 @@ fn checkpoint_line(terminal: &Terminal, run: &CheckRun, checkpoint: Checkpoint) 
         };
         ('✓', terminal.said(&text).to_owned())
     };
-    let names =
-        Checkpoint::ALL.iter().map(|c| crate::terminal::width(c.title().get(terminal.lang)));
-    let column = names.max().unwrap_or_default();
     format!("{mark} {}  {text}", pad(terminal.text(&checkpoint.title()), column))
 }
 
@@ -225,7 +225,7 @@ fn reason(reason: &Reason) -> Said {
         Reason::NotReadable(path) => {
             Said::new(format!("{path} 不可读"), format!("{path} may not be read"))
         }
-        Reason::NotThere(what) => Said::new(format!("没有 {what}"), format!("{what} is missing")),
+        Reason::NotThere(what) => Said::new(format!("没有 {what}"), format!("no {what}")),
         Reason::NotParsed(span) => Said::new(
             format!("{} 看不懂", span.place()),
             format!("{} was not understood", span.place()),
@@ -392,6 +392,97 @@ mod tests {
         let line = checkpoint_line(&terminal, &run, Checkpoint::Proxy);
         assert!(line.starts_with("✗ proxy"), "{line}");
         assert!(line.contains("main.go:11 × nginx.conf:9  XX034 keepalive-race"), "{line}");
+    }
+
+    const TOML: &str = "[app]\nname = \"shop\"\nprogram = \".\"\nlisten_env = \"PORT\"\n\
+        [env.demo]\nhosts = [\"local:/\"]\n[process]\nstop_grace = \"8s\"\n\
+        [proxy]\ndomain = \"shop.example.com\"\nkeepalive = \"30s\"\nread_timeout = \"12s\"\n";
+
+    const PROGRAM: &str = "package main\nimport (\n\"context\"\n\"net/http\"\n\"os\"\n\
+        \"os/signal\"\n\"syscall\"\n\"time\"\n)\nfunc main() {\n\
+        ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)\n\
+        defer stop()\n\
+        srv := &http.Server{Addr: os.Getenv(\"PORT\"), IdleTimeout: 20 * time.Second}\n\
+        errs := make(chan error, 1)\ngo func() { errs <- srv.ListenAndServe() }()\n\
+        select {\ncase err := <-errs:\npanic(err)\ncase <-ctx.Done():\n}\n\
+        drain, cancel := context.WithTimeout(context.Background(), 10*time.Second)\n\
+        defer cancel()\nsrv.Shutdown(drain)\n}\n";
+
+    /// What guanka writes for a service: two upstreams, a variable arm, a mapped Connection header.
+    const OWN: &str = "http {\nproxy_cache cache_one;\n\
+        proxy_next_upstream error http_500;\n\
+        map $http_upgrade $guanka_shop_demo_connection { default upgrade; \"\" \"\"; }\n\
+        upstream guanka_shop_demo_blue {\nserver 127.0.0.1:18000 max_fails=1;\n\
+        server 127.0.0.1:18001 backup;\nkeepalive 64;\nkeepalive_timeout 30000ms;\n}\n\
+        upstream guanka_shop_demo_green {\nserver 127.0.0.1:18001 max_fails=1;\n\
+        server 127.0.0.1:18000 backup;\nkeepalive 64;\nkeepalive_timeout 30000ms;\n}\n\
+        server {\nlisten 80;\nserver_name shop.example.com;\nlocation ~ ^/(?!\\.well-known/) {\n\
+        proxy_pass http://guanka_shop_demo_$guanka_arm;\nproxy_http_version 1.1;\n\
+        proxy_set_header Connection $guanka_shop_demo_connection;\nproxy_cache off;\n\
+        proxy_next_upstream error;\nproxy_read_timeout 12000ms;\n}\n}\n}\n";
+
+    const OWN_INI: &str = "[program:guanka-shop.demo-blue]\n\
+        command=/opt/guanka/bin/guanka exec --root / --service shop.demo --arm blue\n\
+        stopwaitsecs=13\nstopasgroup=true\nkillasgroup=true\n";
+
+    const NGINX_22: (&str, &str) = ("nginx-V.txt", "nginx version: nginx/1.22.1\n");
+
+    fn outcome(code: &str, files: &[(&str, &str)]) -> Outcome {
+        let check = ALL.iter().find(|c| c.code == code).expect("a check");
+        (check.run)(&facts_of(files))
+    }
+
+    fn places(outcome: &Outcome) -> Vec<String> {
+        let (Outcome::Found(found) | Outcome::Partly(found, _)) = outcome else { return vec![] };
+        let evidence = found.iter().flat_map(|f| std::iter::once(&f.primary).chain(&f.related));
+        evidence.map(|e| e.from.place()).collect()
+    }
+
+    #[test]
+    fn a_service_not_yet_installed_is_judged_by_what_guanka_will_render() {
+        let files = [("main.go", PROGRAM), ("guanka.toml", TOML)];
+        assert_eq!(places(&outcome("XX034", &files)), ["main.go:13", "guanka.toml:11"]);
+        assert_eq!(places(&outcome("XX046", &files)), ["main.go:21", "guanka.toml:8"]);
+        let on_a_panel = "http {\nproxy_cache cache_one;\nserver {\nserver_name shop.example.com;\n\
+            location / {\nproxy_pass http://127.0.0.1:8080;\n}\n}\n}\n";
+        let files = [("main.go", PROGRAM), ("guanka.toml", TOML), ("nginx.conf", on_a_panel)];
+        assert_eq!(outcome("BT082", &files), Outcome::NotApplicable);
+        assert_eq!(outcome("NG003", &files), Outcome::NotApplicable);
+    }
+
+    #[test]
+    fn what_guanka_wrote_itself_is_judged_like_anyones() {
+        let files = [
+            ("main.go", PROGRAM),
+            ("guanka.toml", TOML),
+            ("nginx.conf", OWN),
+            NGINX_22,
+            ("shop.ini", OWN_INI),
+        ];
+        let race = places(&outcome("XX034", &files));
+        assert!(race.contains(&"nginx.conf:9".to_owned()), "blue's keepalive_timeout: {race:?}");
+        assert!(race.contains(&"nginx.conf:15".to_owned()), "green's keepalive_timeout: {race:?}");
+        assert!(!race.contains(&"guanka.toml:11".to_owned()), "it is installed: {race:?}");
+        for code in ["BT082", "BT083", "SU047", "SY007"] {
+            assert_eq!(outcome(code, &files), Outcome::Clean, "{code}");
+        }
+        let Outcome::Found(found) = outcome("XX046", &files) else { panic!("13 s is under 15 s") };
+        assert_eq!(found[0].severity, guanka_core::finding::Severity::Low);
+        let longer = PROGRAM.replace("20 * time.Second", "75 * time.Second");
+        let files = [("main.go", longer.as_str()), ("guanka.toml", TOML), ("nginx.conf", OWN)];
+        assert!(!matches!(outcome("XX034", &files), Outcome::Found(_)));
+    }
+
+    #[test]
+    fn without_a_version_both_ends_are_asked() {
+        let program = PROGRAM.replace("os.Getenv(\"PORT\")", "\"127.0.0.1:8080\"");
+        let plain = "http {\nupstream a {\nserver 127.0.0.1:8080;\n}\nserver {\nlocation / {\n\
+            proxy_pass http://a;\n}\n}\n}\n";
+        let files = [("main.go", program.as_str()), ("nginx.conf", plain)];
+        assert!(matches!(outcome("XX034", &files), Outcome::Unknown(_)), "1.22 and 1.30 disagree");
+        let off = plain.replace("8080;", "8080;\nkeepalive 0;");
+        let files = [("main.go", program.as_str()), ("nginx.conf", off.as_str())];
+        assert_eq!(outcome("XX034", &files), Outcome::Clean, "off in both");
     }
 
     #[test]
