@@ -20,13 +20,14 @@ pub const CHECK: Check = Check {
     why: Text {
         zh: "一个 500 会在另一台服务器上重放,两台都被标记失败:先是“500, 500”,随后三次 502(实测)。\
              面板的 proxy.conf 在 http 级写了 http_500 http_503 http_404。",
-        en: "One 500 is replayed on the other server and both are marked failed: \"500, 500\", then \
-             three 502s (measured). The panel's proxy.conf names http_500 http_503 http_404 at http \
-             level.",
+        en: "One 500 is replayed on the other server and both are marked failed: \"500, 500\", \
+             then three 502s (measured). The panel's proxy.conf names http_500 http_503 http_404 \
+             at http level.",
     },
     fix: Text {
         zh: "在该 location 写 proxy_next_upstream error;,并以 $upstream_status 统计错误。",
-        en: "Write proxy_next_upstream error; in the location, and count errors by $upstream_status.",
+        en: "Write proxy_next_upstream error; in the location, and count errors by \
+             $upstream_status.",
     },
     base: Severity::High,
     confidence: Confidence::Certain,

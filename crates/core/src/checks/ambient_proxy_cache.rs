@@ -18,9 +18,9 @@ pub const CHECK: Check = Check {
         en: "the http level's proxy_cache is inherited",
     },
     why: Text {
-        zh: "没人打算缓存的响应会被缓存,个人数据可能串给别人。面板的 proxy.conf 在 http 级打开 proxy_cache cache_one;带 Cache-Control: max-age=60 的响应\
-             在没有任何设置的站点上被缓存(MISS、HIT、HIT,实测)。默认的键不含 Host 与 \
-             Authorization。",
+        zh: "没人打算缓存的响应会被缓存,个人数据可能串给别人。面板的 proxy.conf 在 http 级打开 \
+             proxy_cache cache_one;带 Cache-Control: max-age=60 的响应在没有任何设置的站点上被缓存\
+             (MISS、HIT、HIT,实测)。默认的键不含 Host 与 Authorization。",
         en: "Answers are cached that nobody meant to cache, and one user's may reach another. The \
              panel's proxy.conf sets proxy_cache cache_one at http level; an answer with \
              Cache-Control: max-age=60 was cached with nothing switched on (MISS, HIT, HIT; \
@@ -49,7 +49,7 @@ fn run(facts: &Facts) -> Outcome {
     if let Some(missing) = side.unclear {
         judgement.missing(missing);
     }
-    // Before guanka is installed its own location stands nowhere yet; it will say `proxy_cache off`.
+    // Before guanka is installed its own location stands nowhere yet; it will switch the cache off.
     if side.rendered.is_some() || side.locations.is_empty() {
         return judgement.end();
     }

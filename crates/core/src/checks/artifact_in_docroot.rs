@@ -17,11 +17,12 @@ pub const CHECK: Check = Check {
         en: "a program or secret lies below a web root",
     },
     why: Text {
-        zh: "任何人都能下载它,Web 用户还可能改写它。面板建站时把已有目录下的文件改成 0644 www:www;随后 GET /app 返回 6.5 MB 的二进制,\
-             GET /conf/secret.yaml 返回原本 0600 的机密(实测)。",
-        en: "Anybody can download it, and the web user may replace it. When the panel creates a site it sets every file of an existing folder to 0644 www:www; \
-             then GET /app returned the 6.5 MB binary and GET /conf/secret.yaml the former 0600 \
-             secret (measured).",
+        zh: "任何人都能下载它,Web 用户还可能改写它。面板建站时把已有目录下的文件改成 0644 www:www;\
+             随后 GET /app 返回 6.5 MB 的二进制,GET /conf/secret.yaml 返回原本 0600 的机密(实测)。",
+        en: "Anybody can download it, and the web user may replace it. When the panel creates a \
+             site it sets every file of an existing folder to 0644 www:www; then GET /app \
+             returned the 6.5 MB binary and GET /conf/secret.yaml the former 0600 secret \
+             (measured).",
     },
     fix: Text {
         zh: "移到网站目录之外;guanka 把版本放在 /opt/guanka/<service>/releases。",
@@ -37,7 +38,8 @@ pub const CHECK: Check = Check {
     is_required: true,
     since: "0.1.0",
     article: Text {
-        zh: "文章让人把二进制上传到站点根目录:那里可被下载,也可被 Web 用户改写,与它自己第一章矛盾。",
+        zh: "文章让人把二进制上传到站点根目录:那里可被下载,也可被 Web 用户改写,与它自己第一章矛\
+             盾。",
         en: "The article uploads the binary to the site's root: it can be downloaded there and \
              written by the web user, against the article's own first chapter.",
     },

@@ -20,13 +20,13 @@ pub const CHECK: Check = Check {
     why: Text {
         zh: "进程守护在停止窗口结束时发 SIGKILL,尚在处理的请求被切断。Supervisor 默认只等 10 秒,与\
              常见的 10 秒 Shutdown 打成平手(实测)。",
-        en: "When the stop window ends the process manager sends SIGKILL and the requests under way \
-             are cut. Supervisor waits only 10 s by default: a tie with the usual Shutdown of 10 s \
-             (measured).",
+        en: "When the stop window ends the process manager sends SIGKILL and the requests under \
+             way are cut. Supervisor waits only 10 s by default: a tie with the usual Shutdown of \
+             10 s (measured).",
     },
     fix: Text {
-        zh: "让停止窗口比 Shutdown 的时限至少长 5 秒(stopwaitsecs、TimeoutStopSec 或 guanka.toml 的 \
-             stop_grace)。",
+        zh: "让停止窗口比 Shutdown 的时限至少长 5 秒(stopwaitsecs、TimeoutStopSec 或 guanka.toml \
+             的 stop_grace)。",
         en: "Make the stop window at least 5 s longer than Shutdown's limit (stopwaitsecs, \
              TimeoutStopSec, or stop_grace in guanka.toml).",
     },
@@ -39,8 +39,8 @@ pub const CHECK: Check = Check {
     article: Text {
         zh: "文章用 stopwaitsecs/TimeoutStopSec 15 秒对 Shutdown 10 秒,方向正确;但没有说不写时 \
              Supervisor 只等 10 秒。",
-        en: "The article sets stopwaitsecs/TimeoutStopSec 15 s against a Shutdown of 10 s, which is \
-             right; it does not say that Supervisor waits only 10 s when nothing is written.",
+        en: "The article sets stopwaitsecs/TimeoutStopSec 15 s against a Shutdown of 10 s, which \
+             is right; it does not say that Supervisor waits only 10 s when nothing is written.",
     },
     references: &[
         "https://supervisord.org/configuration.html",

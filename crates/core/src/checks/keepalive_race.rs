@@ -24,19 +24,19 @@ pub const CHECK: Check = Check {
         en: "Go closes idle connections before nginx does",
     },
     why: Text {
-        zh: "nginx 会把请求发进 Go 正在关闭的连接;非幂等请求不会重试,用户得到 502。实测 nginx 1.22、\
-             POST 间隔约 1 秒:IdleTimeout 1 秒时 1500 次中 6 次 502,90 秒时 0 次。未写 IdleTimeout \
-             时 Go 用 ReadTimeout 代替。",
+        zh: "nginx 会把请求发进 Go 正在关闭的连接;非幂等请求不会重试,用户得到 502。实测 nginx \
+             1.22、POST 间隔约 1 秒:IdleTimeout 1 秒时 1500 次中 6 次 502,90 秒时 0 次。未写 \
+             IdleTimeout 时 Go 用 ReadTimeout 代替。",
         en: "nginx sends a request into a connection that Go is closing; a request that is not \
-             idempotent is not repeated, and the user gets 502. Measured with nginx 1.22 and POSTs \
-             about 1 s apart: 6 of 1,500 with IdleTimeout 1 s, 0 of 1,500 with 90 s. Without \
-             IdleTimeout Go uses ReadTimeout in its place.",
+             idempotent is not repeated, and the user gets 502. Measured with nginx 1.22 and \
+             POSTs about 1 s apart: 6 of 1,500 with IdleTimeout 1 s, 0 of 1,500 with 90 s. \
+             Without IdleTimeout Go uses ReadTimeout in its place.",
     },
     fix: Text {
         zh: "让 IdleTimeout 大于 nginx upstream 的 keepalive_timeout,例如 75 秒对 60 秒;或调低 \
              nginx 一侧。",
-        en: "Make IdleTimeout longer than nginx's upstream keepalive_timeout, say 75 s against \
-             60 s; or lower nginx's side.",
+        en: "Make IdleTimeout longer than nginx's upstream keepalive_timeout, say 75 s against 60 \
+             s; or lower nginx's side.",
     },
     base: Severity::High,
     confidence: Confidence::Certain,
@@ -50,8 +50,8 @@ pub const CHECK: Check = Check {
     article: Text {
         zh: "文章要求 IdleTimeout 不小于 fail_timeout,否则“connection refused”。这个数字不对:关闭\
              空闲连接不会关闭监听;真正要比较的是 upstream 的 keepalive_timeout(默认 60 秒)。",
-        en: "The article wants IdleTimeout not below fail_timeout, else \"connection refused\". That \
-             is the wrong number: closing idle connections does not close the listener. What \
+        en: "The article wants IdleTimeout not below fail_timeout, else \"connection refused\". \
+             That is the wrong number: closing idle connections does not close the listener. What \
              counts is the upstream's keepalive_timeout (60 s by default).",
     },
     references: &[

@@ -16,11 +16,11 @@ pub const CHECK: Check = Check {
     checkpoint: Checkpoint::Process,
     title: Text { zh: "监听地址写死", en: "the listen address is a constant" },
     why: Text {
-        zh: "新旧两个实例要同时运行,各用一个端口。地址写死时第二个实例起不来,只能原地重启,中间有真实的\
-             中断。",
+        zh: "新旧两个实例要同时运行,各用一个端口。地址写死时第二个实例起不来,只能原地重启,中间有真\
+             实的中断。",
         en: "The old and the new instance must run side by side, each on its own port. With a \
-             constant address the second cannot start, and only a restart in place is left, with a \
-             real gap.",
+             constant address the second cannot start, and only a restart in place is left, with \
+             a real gap.",
     },
     fix: Text {
         zh: "从环境变量或命令行参数读取监听地址,并写进 guanka.toml 的 listen_env 或 args。",

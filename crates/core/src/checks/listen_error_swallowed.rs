@@ -15,10 +15,10 @@ pub const CHECK: Check = Check {
     checkpoint: Checkpoint::Process,
     title: Text { zh: "监听错误被吞掉", en: "the error of listening is swallowed" },
     why: Text {
-        zh: "端口被占用时程序不退出:守护进程显示 RUNNING,却没有任何监听(实测)。没有重启,没有告警,\
-             nginx 只回 502。",
-        en: "When the port is taken the program does not end: its process manager says RUNNING and \
-             nothing listens (measured). No restart, no alarm; nginx answers 502.",
+        zh: "端口被占用时程序不退出:守护进程显示 RUNNING,却没有任何监听(实测)。没有重启,没有告警\
+             ,nginx 只回 502。",
+        en: "When the port is taken the program does not end: its process manager says RUNNING \
+             and nothing listens (measured). No restart, no alarm; nginx answers 502.",
     },
     fix: Text {
         zh: "在同一个 select 里同时等待监听错误和退出信号;出错就退出。",
@@ -34,9 +34,10 @@ pub const CHECK: Check = Check {
     is_required: true,
     since: "0.1.0",
     article: Text {
-        zh: "文章的优雅退出示例把错误送进 done 通道,却只等信号:端口被占用时 main 永远挂起(已复现)。",
-        en: "The article's graceful-exit sample sends the error into the channel done and then waits \
-             only for a signal: with the port taken, main hangs for ever (reproduced).",
+        zh: "文章的优雅退出示例把错误送进 done 通道,却只等信号:端口被占用时 main 永远挂起(已复现\
+             )。",
+        en: "The article's graceful-exit sample sends the error into the channel done and then \
+             waits only for a signal: with the port taken, main hangs for ever (reproduced).",
     },
     references: &["https://pkg.go.dev/net/http#Server.ListenAndServe"],
     examples: EXAMPLES,

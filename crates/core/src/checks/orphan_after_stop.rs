@@ -1,5 +1,5 @@
-//! SU047: Supervisor starts the program through a shell that stays in between, so a stop reaches the
-//! shell only and the program lives on with its port.
+//! SU047: Supervisor starts the program through a shell that stays in between, so a stop reaches
+//! the shell only and the program lives on with its port.
 
 use super::judgement::{Judgement, from_of};
 use super::{Check, Example, Expect, Outcome, subject};
@@ -18,8 +18,8 @@ pub const CHECK: Check = Check {
         en: "a stop leaves an orphan that holds the port",
     },
     why: Text {
-        zh: "命令经由没有 exec 的 shell 启动且 stopasgroup=false:TERM 只到 shell,程序成为孤儿并继续占着\
-             端口(实测),新实例起不来。killasgroup 只作用于 SIGKILL,救不了这条路径。",
+        zh: "命令经由没有 exec 的 shell 启动且 stopasgroup=false:TERM 只到 shell,程序成为孤儿并继\
+             续占着端口(实测),新实例起不来。killasgroup 只作用于 SIGKILL,救不了这条路径。",
         en: "The command runs through a shell without exec and stopasgroup is false: TERM reaches \
              only the shell, the program becomes an orphan and keeps the port (measured), and the \
              next instance cannot start. killasgroup acts on SIGKILL only and does not help here.",
@@ -36,8 +36,8 @@ pub const CHECK: Check = Check {
     since: "0.1.0",
     article: Text {
         zh: "文章认为 killasgroup=true 就够了。不够:孤儿在 TERM 路径上存活(实测)。",
-        en: "The article takes killasgroup=true to be enough. It is not: the orphan survives the TERM \
-             path (measured).",
+        en: "The article takes killasgroup=true to be enough. It is not: the orphan survives the \
+             TERM path (measured).",
     },
     references: &["https://supervisord.org/configuration.html#program-x-section-settings"],
     examples: EXAMPLES,

@@ -18,10 +18,10 @@ pub const CHECK: Check = Check {
         en: "open-source nginx has no health_check",
     },
     why: Text {
-        zh: "nginx 报 unknown directive \"health_check\" 并拒绝加载(实测 1.22,upstream 与 location \
-             均如此);此后面板的每次重载都会失败。",
-        en: "nginx says unknown directive \"health_check\" and refuses to load (measured with 1.22, \
-             in upstream and in location); every later reload by the panel fails too.",
+        zh: "nginx 报 unknown directive \"health_check\" 并拒绝加载(实测 1.22,upstream 与 \
+             location 均如此);此后面板的每次重载都会失败。",
+        en: "nginx says unknown directive \"health_check\" and refuses to load (measured with \
+             1.22, in upstream and in location); every later reload by the panel fails too.",
     },
     fix: Text {
         zh: "删掉这一行;主动探测由 guanka 的代理完成。",
@@ -37,10 +37,10 @@ pub const CHECK: Check = Check {
     is_required: true,
     since: "0.1.0",
     article: Text {
-        zh: "文章在 upstream 里写 health_check interval=5 fails=2 …。它只存在于 NGINX Plus,而且应写在 \
-             location 中并需要 zone,也没有 timeout= 参数。",
-        en: "The article writes health_check interval=5 fails=2 … inside upstream. It exists only in \
-             NGINX Plus, belongs into a location, needs a zone, and has no timeout= parameter.",
+        zh: "文章在 upstream 里写 health_check interval=5 fails=2 …。它只存在于 NGINX Plus,而且应\
+             写在 location 中并需要 zone,也没有 timeout= 参数。",
+        en: "The article writes health_check interval=5 fails=2 … inside upstream. It exists only \
+             in NGINX Plus, belongs into a location, needs a zone, and has no timeout= parameter.",
     },
     references: &["https://nginx.org/en/docs/http/ngx_http_upstream_hc_module.html"],
     examples: EXAMPLES,

@@ -21,9 +21,9 @@ pub const CHECK: Check = Check {
     why: Text {
         zh: "任何够得到它的人都能下载堆与协程内容,或用 profile 拖慢进程。导入 net/http/pprof 即把 \
              /debug/pprof/ 注册到 DefaultServeMux,nil 处理器提供的就是它。",
-        en: "Whoever reaches it can download heap and goroutine contents, or slow the process with \
-             profiles. Importing net/http/pprof registers /debug/pprof/ on DefaultServeMux, which \
-             is what a nil handler serves.",
+        en: "Whoever reaches it can download heap and goroutine contents, or slow the process \
+             with profiles. Importing net/http/pprof registers /debug/pprof/ on DefaultServeMux, \
+             which is what a nil handler serves.",
     },
     fix: Text {
         zh: "对外服务用自己的 mux,pprof 单独监听 127.0.0.1 的另一个端口。",
@@ -39,9 +39,10 @@ pub const CHECK: Check = Check {
     is_required: true,
     since: "0.1.0",
     article: Text {
-        zh: "文章说 Go“默认启用” pprof。不对:只有导入 net/http/pprof 且对外提供 DefaultServeMux 时才暴露。",
-        en: "The article says that Go \"enables pprof by default\". It does not: only with the import, \
-             and only when DefaultServeMux is what is served.",
+        zh: "文章说 Go“默认启用” pprof。不对:只有导入 net/http/pprof 且对外提供 DefaultServeMux 时\
+             才暴露。",
+        en: "The article says that Go \"enables pprof by default\". It does not: only with the \
+             import, and only when DefaultServeMux is what is served.",
     },
     references: &["https://pkg.go.dev/net/http/pprof"],
     examples: EXAMPLES,

@@ -16,31 +16,31 @@ pub const CHECK: Check = Check {
     checkpoint: Checkpoint::Process,
     title: Text { zh: "服务以 root 运行", en: "the service runs as root" },
     why: Text {
-        zh: "程序里的任何漏洞都直接得到整台机器。面板生成的 Supervisor 配置默认写 user=root,Go 项目的\
-             运行用户列表里也有 root。",
-        en: "Any hole in the program gives away the whole machine. The panel's Supervisor entries say \
-             user=root by default, and its Go project offers root among the users.",
+        zh: "程序里的任何漏洞都直接得到整台机器。面板生成的 Supervisor 配置默认写 user=root,Go 项\
+             目的运行用户列表里也有 root。",
+        en: "Any hole in the program gives away the whole machine. The panel's Supervisor entries \
+             say user=root by default, and its Go project offers root among the users.",
     },
     fix: Text {
         zh: "新建无登录 shell 的系统用户,用 User= / user= 指定;日志与上传目录改归它所有。",
-        en: "Create a system user without a login shell, name it by User= or user=, and give it the \
-             log and upload folders.",
+        en: "Create a system user without a login shell, name it by User= or user=, and give it \
+             the log and upload folders.",
     },
     base: Severity::High,
     confidence: Confidence::Certain,
     fix_kind: FixKind::Risky,
     why_risky: Text {
         zh: "换用户后,它可能读不到配置、写不了日志,或绑不了 1024 以下的端口。",
-        en: "The new user may not be able to read its configuration, write its logs, or bind a port \
-             below 1024.",
+        en: "The new user may not be able to read its configuration, write its logs, or bind a \
+             port below 1024.",
     },
     is_required: true,
     since: "0.1.0",
     article: Text {
         zh: "文章说以 root 运行会“安全审计失败,端口冲突”。后半句不成立(NG003);useradd -r -s \
              /bin/false 可用,nologin 更好。",
-        en: "The article says root means \"audit failure, port conflict\". The second does not follow \
-             (NG003); useradd -r -s /bin/false works, nologin is better.",
+        en: "The article says root means \"audit failure, port conflict\". The second does not \
+             follow (NG003); useradd -r -s /bin/false works, nologin is better.",
     },
     references: &[
         "https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#User=",

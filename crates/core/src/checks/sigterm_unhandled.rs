@@ -15,11 +15,11 @@ pub const CHECK: Check = Check {
     checkpoint: Checkpoint::Process,
     title: Text { zh: "没有处理 SIGTERM", en: "SIGTERM is not caught" },
     why: Text {
-        zh: "systemd 和 Supervisor 用 SIGTERM 停止程序;不捕获它的 Go 程序立即退出,处理到一半的请求全部\
-             被切断,每次发布都是如此。只捕获 SIGINT 不够。",
-        en: "systemd and Supervisor stop a program with SIGTERM, and a Go program that does not catch \
-             it ends at once and cuts every request under way, at every release. Catching only \
-             SIGINT is not enough.",
+        zh: "systemd 和 Supervisor 用 SIGTERM 停止程序;不捕获它的 Go 程序立即退出,处理到一半的请求\
+             全部被切断,每次发布都是如此。只捕获 SIGINT 不够。",
+        en: "systemd and Supervisor stop a program with SIGTERM, and a Go program that does not \
+             catch it ends at once and cuts every request under way, at every release. Catching \
+             only SIGINT is not enough.",
     },
     fix: Text {
         zh: "用 signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt),收到后调用带时限的 \

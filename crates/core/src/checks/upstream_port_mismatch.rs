@@ -38,9 +38,10 @@ pub const CHECK: Check = Check {
     is_required: true,
     since: "0.1.0",
     article: Text {
-        zh: "文章认为以 root 运行会“端口冲突”。两者无关:端口被占用是本检查的事,root 是 SY007 的事。",
-        en: "The article says that running as root makes a \"port conflict\". It does not follow: a \
-             taken port is this check's matter, root is SY007's.",
+        zh: "文章认为以 root 运行会“端口冲突”。两者无关:端口被占用是本检查的事,root 是 SY007 的\
+             事。",
+        en: "The article says that running as root makes a \"port conflict\". It does not follow: \
+             a taken port is this check's matter, root is SY007's.",
     },
     references: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass"],
     examples: EXAMPLES,

@@ -19,11 +19,11 @@ pub const CHECK: Check = Check {
         en: "WriteTimeout ends before nginx's patience",
     },
     why: Text {
-        zh: "处理超过 WriteTimeout 时连接被切断,nginx 报 502 而不是 504(实测)。它从请求头读完起按绝对\
-             时间计算,SSE 等长响应到点即断。",
-        en: "A handler that takes longer than WriteTimeout is cut off and nginx answers 502, not 504 \
-             (measured). It counts absolutely from the end of the request's headers; streams such \
-             as SSE end when it does.",
+        zh: "处理超过 WriteTimeout 时连接被切断,nginx 报 502 而不是 504(实测)。它从请求头读完起按\
+             绝对时间计算,SSE 等长响应到点即断。",
+        en: "A handler that takes longer than WriteTimeout is cut off and nginx answers 502, not \
+             504 (measured). It counts absolutely from the end of the request's headers; streams \
+             such as SSE end when it does.",
     },
     fix: Text {
         zh: "按此顺序设置:处理时限 < proxy_read_timeout < WriteTimeout;流式路由用 \
@@ -41,11 +41,11 @@ pub const CHECK: Check = Check {
     is_required: true,
     since: "0.1.0",
     article: Text {
-        zh: "文章让 WriteTimeout 与 proxy_read_timeout 相等。两者是不同的时钟:Go 从请求头结束起绝对\
-             计时,nginx 计两次读之间的间隔;WriteTimeout 先到就是 502。",
-        en: "The article makes WriteTimeout equal to proxy_read_timeout. They are different clocks: \
-             Go's is absolute from the end of the headers, nginx's runs between two reads. When \
-             WriteTimeout comes first the answer is 502.",
+        zh: "文章让 WriteTimeout 与 proxy_read_timeout 相等。两者是不同的时钟:Go 从请求头结束起绝\
+             对计时,nginx 计两次读之间的间隔;WriteTimeout 先到就是 502。",
+        en: "The article makes WriteTimeout equal to proxy_read_timeout. They are different \
+             clocks: Go's is absolute from the end of the headers, nginx's runs between two \
+             reads. When WriteTimeout comes first the answer is 502.",
     },
     references: &[
         "https://pkg.go.dev/net/http#Server",
@@ -225,8 +225,8 @@ fn route_name(route: &GoRoute) -> String {
 }
 
 /// Returns how bad WriteTimeout is for a route that streams. An event stream lives long by its
-/// nature; a flush alone may be one long page. A hijacked connection (WebSocket) has no deadline any
-/// more, and a handler that sets its own is safe.
+/// nature; a flush alone may be one long page. A hijacked connection (WebSocket) has no deadline
+/// any more, and a handler that sets its own is safe.
 fn cut_stream<'a>(facts: &Facts, route: &'a GoRoute) -> Option<(Severity, Confidence, &'a Span)> {
     let span = route.streams.as_ref()?;
     let calls = facts.source.iter().flat_map(|s| s.calls.iter());

@@ -14,8 +14,8 @@ pub const CHECK: Check = Check {
     checkpoint: Checkpoint::Build,
     title: Text { zh: "二进制的目标机器不对", en: "the binary is for another machine" },
     why: Text {
-        zh: "内核拒绝执行:bash 报“cannot execute binary file: Exec format error”(126,实测),systemd \
-             报 203/EXEC。",
+        zh: "内核拒绝执行:bash 报“cannot execute binary file: Exec format error”(126,实测\
+             ),systemd 报 203/EXEC。",
         en: "The kernel refuses it: bash says \"cannot execute binary file: Exec format error\" \
              (126, measured), systemd says 203/EXEC.",
     },
@@ -30,10 +30,11 @@ pub const CHECK: Check = Check {
     is_required: true,
     since: "0.1.0",
     article: Text {
-        zh: "文章把缺少 libc 也说成 Exec format error。实测:架构不对才是 Exec format error,缺少解释器\
-             是“required file not found”。",
-        en: "The article calls a missing libc \"Exec format error\" too. Measured: a wrong machine is \
-             \"Exec format error\"; a missing interpreter is \"required file not found\".",
+        zh: "文章把缺少 libc 也说成 Exec format error。实测:架构不对才是 Exec format error,缺少解\
+             释器是“required file not found”。",
+        en: "The article calls a missing libc \"Exec format error\" too. Measured: a wrong \
+             machine is \"Exec format error\"; a missing interpreter is \"required file not \
+             found\".",
     },
     references: &["https://go.dev/doc/install/source#environment"],
     examples: EXAMPLES,

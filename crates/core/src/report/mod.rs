@@ -2,5 +2,10 @@
 //! which gate, which value with its interval and limit, the likely cause, what traffic saw, what to
 //! do next. A check is explained here too.
 
+pub mod chart;
 pub mod check;
 pub mod explanation;
+pub mod html;
+pub mod markdown;
+pub mod release;
+pub mod text;

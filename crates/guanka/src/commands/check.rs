@@ -1,5 +1,5 @@
-//! `guanka check`: asks the seven checkpoints of a module, its guanka.toml and a host, and says what
-//! stands in the way of a release. Read-only.
+//! `guanka check`: asks the seven checkpoints of a module, its guanka.toml and a host, and says
+//! what stands in the way of a release. Read-only.
 
 use std::path::{Path, PathBuf};
 

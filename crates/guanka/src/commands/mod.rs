@@ -2,9 +2,12 @@
 
 mod check;
 mod completions;
+mod doctor;
 mod exec;
 mod explain;
 mod help;
+mod inventory;
+mod load;
 mod project;
 mod schema;
 
@@ -36,6 +39,12 @@ enum Verb {
     Check(check::Args),
     /// Explain a check or an error code, with examples.
     Explain(explain::Args),
+    /// Load a service at a fixed rate and measure from the due time.
+    Load(load::Args),
+    /// List the Go programs that run on a host and what leads to them.
+    Inventory(inventory::Args),
+    /// Tell whether this machine is fit to build and to be shipped to.
+    Doctor(doctor::Args),
     /// Print the JSON Schema of guanka.toml.
     Schema(schema::Args),
     /// Print completions for a shell.
@@ -65,6 +74,9 @@ fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
     match verb {
         Verb::Check(args) => check::run(args, terminal),
         Verb::Explain(args) => explain::run(args, terminal),
+        Verb::Load(args) => load::run(args, terminal),
+        Verb::Inventory(args) => inventory::run(args, terminal),
+        Verb::Doctor(args) => doctor::run(args, terminal),
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),
         Verb::Exec(args) => exec::run(args, terminal),

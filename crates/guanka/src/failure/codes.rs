@@ -81,5 +81,35 @@ pub(crate) const START: ErrorCode = ErrorCode {
     },
 };
 
+/// A network address could not be used.
+pub(crate) const UNREACHABLE: ErrorCode = ErrorCode {
+    code: "GK1030",
+    exit: Exit::CouldNot,
+    title: Text { zh: "网络地址无法使用", en: "a network address cannot be used" },
+    why: Text {
+        zh: "主机名无法解析,或系统没有给出套接字。",
+        en: "The name has no address, or the system gave no socket.",
+    },
+    fix: Text {
+        zh: "检查主机名与端口;必要时直接写 IP 地址。",
+        en: "Check name and port; if needed, write the IP address itself.",
+    },
+};
+
+/// The agent could not be started or does not answer.
+pub(crate) const AGENT: ErrorCode = ErrorCode {
+    code: "GK1201",
+    exit: Exit::CouldNot,
+    title: Text { zh: "agent 没有启动或没有应答", en: "the agent does not run or answer" },
+    why: Text {
+        zh: "主机根目录不可写、已有另一个 agent,或它的存储打不开。",
+        en: "The host's root is not writable, another agent runs there, or its stores do not open.",
+    },
+    fix: Text {
+        zh: "运行 `guanka doctor --root 目录` 查看主机状态。",
+        en: "Look at the host with `guanka doctor --root DIR`.",
+    },
+};
+
 /// Every code, in order; `explain` and the documentation read this list.
-pub(crate) const ALL: &[&ErrorCode] = &[&CONFIG, &USAGE, &FILE, &START];
+pub(crate) const ALL: &[&ErrorCode] = &[&CONFIG, &USAGE, &FILE, &START, &UNREACHABLE, &AGENT];

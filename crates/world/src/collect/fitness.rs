@@ -115,8 +115,29 @@ pub fn go_env(
     if !output.is_success() {
         return Err(Reason::ToolMissing(format!("{shown} env: {}", first_line(&output))));
     }
-    let values = output.stdout.split('\n').map(str::to_owned);
+    // An address may hold a password; the first argument is a program's name and never blanked.
+    let lines: Vec<String> = std::iter::once(shown.as_str())
+        .chain(output.stdout.split('\n'))
+        .map(str::to_owned)
+        .collect();
+    let values = super::arguments::blanked(&lines).into_iter().skip(1);
     Ok(keys.iter().map(|key| (*key).to_owned()).zip(values).collect())
+}
+
+/// Returns whether guanka runs with root's rights.
+pub fn is_superuser() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Returns the folder that holds a Go tool's own installation, links resolved.
+pub fn go_home(tool: &Path) -> Option<PathBuf> {
+    let real = fs::canonicalize(tool).ok()?;
+    Some(real.parent()?.parent()?.to_owned())
+}
+
+/// Returns whether two paths name the same thing once links are resolved.
+pub fn is_same_place(one: &Path, other: &Path) -> bool {
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Returns the variable `GOROOT` if somebody exported it.

@@ -35,6 +35,11 @@ pub fn read(root: &Path, nginx: Option<&Nginx>) -> Host {
     }
 }
 
+/// Returns whether a host root can be looked at: a folder that is there.
+pub fn is_there(root: &Path) -> bool {
+    root.is_dir()
+}
+
 /// Returns the machine in Go's words.
 fn arch() -> Fact<String> {
     let name = rustix::system::uname();

@@ -86,6 +86,8 @@ pub struct SliceCounts {
     pub bad: u64,
     /// How many of them were slower than each threshold, in the order of the thresholds.
     pub over: Vec<u64>,
+    /// How many of them had no good answer within each threshold: the slow and the bad.
+    pub not_good_within: Vec<u64>,
 }
 
 /// A run's result.
@@ -167,7 +169,8 @@ impl KindCounts {
 impl SliceCounts {
     /// Builds empty counts for so many thresholds.
     pub(super) fn new(thresholds: usize) -> Self {
-        Self { requests: 0, bad: 0, over: vec![0; thresholds] }
+        let zeros = vec![0; thresholds];
+        Self { requests: 0, bad: 0, over: zeros.clone(), not_good_within: zeros }
     }
 
     /// Adds the counts of another slice with the same thresholds.
@@ -175,6 +178,9 @@ impl SliceCounts {
         self.requests += other.requests;
         self.bad += other.bad;
         for (mine, theirs) in self.over.iter_mut().zip(&other.over) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.not_good_within.iter_mut().zip(&other.not_good_within) {
             *mine += theirs;
         }
     }

@@ -83,9 +83,10 @@ impl Tally {
             }
         };
         for (index, &threshold_ns) in self.thresholds_ns.iter().enumerate() {
-            let is_over = u64::from(never_answered || latency_ns > threshold_ns);
-            kind.over[index].count += is_over;
-            counts.over[index] += is_over;
+            let is_over = never_answered || latency_ns > threshold_ns;
+            kind.over[index].count += u64::from(is_over);
+            counts.over[index] += u64::from(is_over);
+            counts.not_good_within[index] += u64::from(is_over || ended.is_bad);
         }
         kind.latency.record_us(latency_ns / 1000);
         if let (Outcome::Status(_), Some(sent_ns)) = (ended.outcome, ended.sent_ns) {
@@ -168,6 +169,7 @@ mod tests {
         let slices: Vec<_> = tally.slices.iter().map(|s| (s[0].requests, s[0].bad)).collect();
         assert_eq!(slices, [(2, 0), (2, 2)]);
         assert_eq!(tally.slices[1][0].over, [1, 1]);
+        assert_eq!(tally.slices[1][0].not_good_within, [2, 2]);
         assert_eq!(tally.ended, 5);
     }
 }
