@@ -167,6 +167,14 @@ fn channels_are_followed_through_parameters_and_fields() {
     assert_eq!(fate_of(&good), ErrorFate::ReadWithSignal);
     let bad = format!("{param}<-sig\n<-errs\n}}\n");
     assert_eq!(how(&fate_of(&bad)), "sent to out");
+    let waiter = format!(
+        "func wait(errs chan error) error {{ return <-errs }}\n{}",
+        param.replace("sig := ", "var sig chan os.Signal = ")
+    );
+    assert_eq!(fate_of(&format!("{waiter}wait(errs)\n<-sig\n}}\n")), ErrorFate::ReadWithSignal);
+    assert_eq!(how(&fate_of(&format!("{waiter}<-sig\nwait(errs)\n}}\n"))), "sent to out");
+    let elsewhere = fate_of(&format!("{waiter}go wait(errs)\n<-sig\n}}\n"));
+    assert!(matches!(elsewhere, ErrorFate::Unclear(_)), "{elsewhere:?}");
     let field = "type S struct { srv *http.Server; notify chan error }\n\
         func (s *S) Start() { go func() { s.notify <- s.srv.ListenAndServe() }() }\n\
         func (s *S) Notify() <-chan error { return s.notify }\n\

@@ -171,7 +171,7 @@ fn int(text: &str) -> Option<i128> {
 }
 
 /// Returns what a string literal holds.
-fn string(text: &str) -> Option<String> {
+pub(super) fn string(text: &str) -> Option<String> {
     if let Some(raw) = text.strip_prefix('`') {
         return Some(raw.strip_suffix('`')?.replace('\r', ""));
     }

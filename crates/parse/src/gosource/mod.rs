@@ -53,6 +53,11 @@ pub fn read_module(root: &str, files: &[(String, Vec<u8>)]) -> GoSource {
     facts(root, &module)
 }
 
+/// Returns what a Go string literal holds, if it is one.
+pub(crate) fn unquote(literal: &str) -> Option<String> {
+    literal::string(literal)
+}
+
 /// Returns whether a file counts: Go, no test, and in no folder that Go leaves out.
 fn is_source(path: &str) -> bool {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));

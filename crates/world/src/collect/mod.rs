@@ -3,8 +3,10 @@
 
 mod accounts;
 mod arguments;
+pub mod binary;
 pub mod fitness;
 mod goheader;
+pub mod gomodule;
 pub mod host;
 mod keepers;
 mod listeners;

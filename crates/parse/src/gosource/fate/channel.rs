@@ -88,7 +88,7 @@ impl<'t, 'a> Flow<'_, 't, 'a> {
                 ExprKind::Call(call) if !is_own_use(&call.fun) => {
                     let place = call.args.iter().position(|arg| arg.name() == Some(name));
                     match (place, self.module.function(&call.fun, &at)) {
-                        (Some(place), Some(own)) => inside.push((own, place)),
+                        (Some(place), Some(own)) => inside.push((own, place, e)),
                         (Some(_), None) => {
                             passed = Some(self.module.file(&at).words(&call.fun));
                         }
@@ -106,15 +106,32 @@ impl<'t, 'a> Flow<'_, 't, 'a> {
         });
         let fates = reads.into_iter().map(|read| self.read(read, &at, lost));
         let taken = passed.map(|to| ErrorFate::Unclear(format!("{name} is given to {to}")));
-        let deeper = self.deeper();
-        let within = inside.into_iter().filter_map(|(own, place)| {
+        let within = inside.into_iter().filter_map(|(own, place, call)| {
             let param = self.module.functions[own].decl.func.params.get(place)?.name?;
-            let read = deeper.as_ref()?.read_in(own, param, lost)?;
-            // It waits in a function of its own: whether before the signal is not followed.
-            let is_lost = matches!(read, ErrorFate::Swallowed { .. });
-            Some(if is_lost { read } else { ErrorFate::ReadWithSignal })
+            let read = self.deeper()?.read_in(own, param, lost)?;
+            Some(self.read_by(call, read, &at, lost))
         });
         best(fates.chain(taken).chain(within))
+    }
+
+    /// Judges a read in a function of the module by where that function is called.
+    fn read_by(
+        &self,
+        call: &'t Expr<'a>,
+        read: ErrorFate,
+        at: &At<'t, 'a>,
+        lost: &ErrorFate,
+    ) -> ErrorFate {
+        if read != ErrorFate::ReadWithSignal {
+            return read;
+        }
+        let Some(way) = self.way(call.start, call.end, at) else { return unclear("read") };
+        let is_go = |n: &Node<'t, 'a>| matches!(n, Node::Stmt(Stmt { kind: StmtKind::Go(_), .. }));
+        if way.nodes.iter().any(is_go) || self.border(&way, way.nodes.len() - 1) > 0 {
+            return unclear("read in another goroutine");
+        }
+        let waits = actions::waits_in(self.module, way.nodes[0], at);
+        if waits.iter().any(|wait| *wait < call.start) { lost.clone() } else { read }
     }
 
     /// Judges one read of a channel.
