@@ -27,8 +27,15 @@ const WATCHED: &[(&str, &str)] = &[
     ("net/http", "Error"),
 ];
 /// Methods that a check asks about whatever they belong to.
-const METHODS: &[&str] =
-    &["ClientIP", "RealIP", "SetTrustedProxies", "RegisterOnShutdown", "AddFunc", "Hijack"];
+const METHODS: &[&str] = &[
+    "ClientIP",
+    "RealIP",
+    "SetTrustedProxies",
+    "RegisterOnShutdown",
+    "AddFunc",
+    "Hijack",
+    "SetWriteDeadline",
+];
 
 /// Returns a call that a check asks about, with its constant arguments.
 pub(super) fn watched<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) -> Option<GoCall> {

@@ -13,6 +13,7 @@ mod listeners;
 pub mod nginx;
 pub mod panel;
 pub mod processes;
+pub mod scripts;
 pub mod supervisor;
 mod tree;
 pub mod units;
