@@ -2,9 +2,70 @@
 //! in place.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+
+use guanka_core::name::ServiceName;
+use guanka_core::quantity::Millis;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::clock;
+use crate::hostroot::HostRoot;
+
+/// How long a lock is waited for: the longest holder is one nginx install with its reload, and the
+/// next one says who is busy instead of hanging.
+const LOCK_WAIT: Millis = Millis::from_secs(30);
+
+/// A lock on a file, held until it is dropped; the kernel gives it up when the process dies.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock, waiting for another holder up to half a minute.
+    pub fn hold(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        let taken = clock::wait_for(LOCK_WAIT, Millis(5), || {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(e) if e == rustix::io::Errno::WOULDBLOCK => None,
+                other => Some(other),
+            }
+        });
+        match taken {
+            Some(Ok(())) => Ok(Self { _file: file }),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("{} is held by another process", path.display()),
+            )),
+        }
+    }
+}
+
+/// Makes a folder and those above it; its own mode is set explicitly, whatever the umask.
+pub fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+    if !path.is_dir() {
+        fs::create_dir_all(path)?;
+        sync_parent(path)?;
+    }
+    let permissions: fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    fs::set_permissions(path, permissions)
+}
+
+/// Makes the places that nginx workers must be able to look through: `/var/lib/guanka` and a
+/// service's folder in it, searchable by all and listable by root alone.
+pub fn make_state(host: &HostRoot, service: &ServiceName) -> io::Result<()> {
+    make_dir(&host.state(), 0o711)?;
+    make_dir(&host.service_state(service), 0o711)
+}
+
+/// Syncs a folder, so that the names in it are durable.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
 
 /// Replaces a file's content in one step; mode is set explicitly, whatever the umask.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
@@ -31,6 +92,19 @@ pub fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     symlink(target, &beside)?;
     fs::rename(&beside, link)?;
     sync_parent(link)
+}
+
+/// Reads a text file of at most `most` bytes; what is not UTF-8 is replaced.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > most {
+        let text = format!("{size} bytes, but at most {most} are read");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Writes a new file and syncs it; it must not exist.

@@ -28,7 +28,8 @@ pub fn of_file(path: &Path) -> io::Result<Digest> {
     }
 }
 
-fn finish(context: Context) -> Digest {
+/// Returns the digest of what a context was fed.
+pub(crate) fn finish(context: Context) -> Digest {
     let hex: String = context.finish().as_ref().iter().map(|b| format!("{b:02x}")).collect();
     Digest::new(&hex).expect("SHA-256 has 64 hex digits")
 }

@@ -62,6 +62,37 @@ impl HostRoot {
         self.state().join(service.to_string())
     }
 
+    /// Returns the folder whose numbered folders hold the slots of green.
+    pub fn shares(&self, service: &ServiceName) -> PathBuf {
+        self.service_state(service).join("shares")
+    }
+
+    /// Returns the link whose target is green's share.
+    pub fn live(&self, service: &ServiceName) -> PathBuf {
+        self.service_state(service).join("live")
+    }
+
+    /// Returns the file that holds the stable arm's name, for programs with work that must not run
+    /// twice.
+    pub fn active_file(&self, service: &ServiceName) -> PathBuf {
+        self.service_state(service).join("active")
+    }
+
+    /// Returns the file that says how an arm is started.
+    pub fn arm_spec(&self, service: &ServiceName, arm: Arm) -> PathBuf {
+        self.service_state(service).join(format!("{arm}.json"))
+    }
+
+    /// Returns the host-wide file of the agent: the ports of all services.
+    pub fn agent_file(&self) -> PathBuf {
+        self.state().join("agent.json")
+    }
+
+    /// Returns an arm's own output.
+    pub fn arm_log(&self, service: &ServiceName, arm: Arm) -> PathBuf {
+        self.arm_logs(service).join(format!("{arm}.log"))
+    }
+
     /// Returns the folder of the arms' own output.
     pub fn arm_logs(&self, service: &ServiceName) -> PathBuf {
         self.at("/var/log/guanka").join(service.to_string())

@@ -38,6 +38,19 @@ impl Unit {
         self.entries.iter().rev().find(|e| e.section == section && e.key == key)
     }
 
+    /// Returns the assignments of a key that takes a list: those behind the last empty one.
+    pub fn list(&self, section: &str, key: &str) -> Vec<&UnitEntry> {
+        let mut found = Vec::new();
+        for entry in self.entries.iter().filter(|e| e.section == section && e.key == key) {
+            if entry.value.is_empty() {
+                found.clear();
+            } else {
+                found.push(entry);
+            }
+        }
+        found
+    }
+
     /// Returns the user the service runs as; `root` by default.
     pub fn user(&self) -> Fact<String> {
         match self.last("Service", "User") {

@@ -1,1 +1,2 @@
-//! The plan: what a release or an installation would change, as data that can be printed before anything moves.
+//! The plan: what a release or an installation would change, as data that can be printed before
+//! anything moves.

@@ -1,1 +1,2 @@
-//! Reports as text, JSON, Markdown and one self-contained HTML page.
+//! Reports of releases as text, JSON, Markdown and one self-contained HTML page: which gate, which
+//! value with its interval and limit, the likely cause, what traffic saw, what to do next.

@@ -3,6 +3,8 @@
 //! percentiles never do, so none is kept.
 
 pub mod histogram;
+pub mod request;
+pub mod route;
 pub mod series;
 pub mod slot;
 pub mod window;

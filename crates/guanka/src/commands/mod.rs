@@ -1,8 +1,117 @@
 //! The subcommands, one file each, in the order of the help text.
 
-use crate::failure::Exit;
+mod completions;
+mod exec;
+mod help;
+mod load;
+mod project;
+mod schema;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use guanka_core::say::{Lang, Said};
+
+use crate::failure::codes::USAGE;
+use crate::failure::{Exit, Failure};
+use crate::terminal::{Terminal, failure};
+
+/// Takes a Go service from a commit to all of its traffic, and lets it forward only on proof.
+#[derive(Parser)]
+#[command(name = "guanka", version, disable_help_subcommand = false, propagate_version = true)]
+pub(crate) struct Cli {
+    /// The language of what people read: zh or en.
+    #[arg(long, global = true, value_parser = ["zh", "en"])]
+    lang: Option<String>,
+    /// Machine-readable output on stdout.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// The verbs, daily ones first.
+#[derive(Subcommand)]
+enum Verb {
+    /// Load a service at a fixed rate and measure from the due time.
+    Load(load::Args),
+    /// Print the JSON Schema of guanka.toml.
+    Schema(schema::Args),
+    /// Print completions for a shell.
+    Completions(completions::Args),
+    /// Become an arm's program; the process manager calls it.
+    #[command(hide = true)]
+    Exec(exec::Args),
+}
 
 /// Reads the command line, runs the subcommand and returns how it ended.
 pub(crate) fn main() -> Exit {
-    Exit::Done
+    let asked = spoken_lang();
+    let early = Terminal::new(asked, std::env::args().any(|arg| arg == "--json"));
+    let command = help::spoken(Cli::command(), early.lang);
+    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&early, &error),
+    };
+    let terminal = Terminal::new(asked, cli.json);
+    match run(&cli.verb, &terminal) {
+        Ok(exit) => exit,
+        Err(failed) => failure::show(&terminal, &failed),
+    }
+}
+
+fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Load(args) => load::run(args, terminal),
+        Verb::Schema(args) => schema::run(args, terminal),
+        Verb::Completions(args) => completions::run(args, terminal),
+        Verb::Exec(args) => exec::run(args, terminal),
+    }
+}
+
+/// Returns the language asked for on the command line; it is needed before the line is parsed, for
+/// the help texts.
+fn spoken_lang() -> Option<Lang> {
+    let args: Vec<String> = std::env::args().collect();
+    let word = args.iter().enumerate().find_map(|(i, arg)| {
+        arg.strip_prefix("--lang=")
+            .map(str::to_owned)
+            .or_else(|| (arg == "--lang").then(|| args.get(i + 1).cloned()).flatten())
+    })?;
+    match word.as_str() {
+        "zh" => Some(Lang::Zh),
+        "en" => Some(Lang::En),
+        _ => None,
+    }
+}
+
+/// Ends a command line that clap did not accept: help and version are results, the rest is usage.
+fn usage(terminal: &Terminal, error: &clap::Error) -> Exit {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            terminal.line(error.to_string().trim_end());
+            Exit::Done
+        }
+        _ => {
+            let text = error.to_string();
+            let why = text.trim().trim_start_matches("error: ").to_owned();
+            let failed = Failure::new(
+                &USAGE,
+                Said::new("正在读取命令行", "reading the command line"),
+                Said::new(why.clone(), why),
+            );
+            failure::show(terminal, &failed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -63,5 +63,38 @@ pub(crate) const FILE: ErrorCode = ErrorCode {
     },
 };
 
+/// An arm's program could not be started as it should be.
+pub(crate) const START: ErrorCode = ErrorCode {
+    code: "GK1010",
+    exit: Exit::CouldNot,
+    title: Text {
+        zh: "程序无法按要求启动", en: "a program cannot be started as it should be"
+    },
+    why: Text {
+        zh: "参数或环境变量不合法,或资源上限无法设置。",
+        en: "An argument or variable cannot be passed on, or a limit could not be set.",
+    },
+    fix: Text {
+        zh: "检查 guanka.toml 的 [app] 与 [process];以 root 运行 Supervisor 才能提高上限。",
+        en: "Look at [app] and [process] in guanka.toml; only a Supervisor that runs as root can \
+             raise limits.",
+    },
+};
+
+/// A network address could not be used.
+pub(crate) const UNREACHABLE: ErrorCode = ErrorCode {
+    code: "GK1030",
+    exit: Exit::CouldNot,
+    title: Text { zh: "网络地址无法使用", en: "a network address cannot be used" },
+    why: Text {
+        zh: "主机名无法解析,或系统没有给出套接字。",
+        en: "The name has no address, or the system gave no socket.",
+    },
+    fix: Text {
+        zh: "检查主机名与端口;必要时直接写 IP 地址。",
+        en: "Check name and port; if needed, write the IP address itself.",
+    },
+};
+
 /// Every code, in order; `explain` and the documentation read this list.
-pub(crate) const ALL: &[&ErrorCode] = &[&CONFIG, &USAGE, &FILE];
+pub(crate) const ALL: &[&ErrorCode] = &[&CONFIG, &USAGE, &FILE, &START, &UNREACHABLE];

@@ -1,12 +1,12 @@
-//! How a command ends: an exit code of the one table, or a failure that says what was being done, to
-//! which thing, why it did not work and what to do next.
+//! How a command ends: an exit code of the one table, or a failure that says what was being done,
+//! to which thing, why it did not work and what to do next.
 
-mod codes;
+pub(crate) mod codes;
 
 use guanka_core::facts::Span;
 use guanka_core::say::{Said, Text};
 
-pub(crate) use codes::{ALL, ErrorCode};
+pub(crate) use codes::{ALL, ErrorCode, FILE, START, USAGE};
 
 /// The one table of exit codes, for all verbs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What people see: language, colour, width, tables, annotated source lines.
 
+pub(crate) mod failure;
+
 use std::io::{IsTerminal, Write};
 
 use guanka_core::say::{Lang, Said, Text};

@@ -1,1 +1,152 @@
-//! Process managers that keep the arms running.
+//! What keeps an arm running: one interface, one file for each kind of manager. An arm is enabled
+//! (comes back after a reboot) exactly while it is meant to run.
+
+mod ini;
+pub mod launch;
+mod mirror;
+pub mod spec;
+pub mod supervisor;
+pub mod users;
+
+use std::io;
+
+use guanka_core::name::{Arm, ServiceName};
+use guanka_core::quantity::Millis;
+use guanka_core::say::Said;
+use serde::{Deserialize, Serialize};
+
+use crate::plain::PlainError;
+use spec::ArmSpec;
+
+/// Keeps the arms of services running on one host. Every call may be repeated; none touches a
+/// program that is not the named arm.
+pub trait Manager {
+    /// Makes an arm known without starting it. One that runs may not be changed.
+    fn install(&self, spec: &ArmSpec) -> Result<Installed, ManagerError>;
+    /// Enables and starts an arm, and waits until it runs or has failed.
+    fn start(&self, service: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError>;
+    /// Stops an arm, giving it the time to finish its requests, and disables it.
+    fn stop(&self, service: &ServiceName, arm: Arm, grace: Millis) -> Result<(), ManagerError>;
+    /// Says what an arm does.
+    fn status(&self, service: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError>;
+    /// Stops an arm and forgets it.
+    fn remove(&self, service: &ServiceName, arm: Arm, grace: Millis) -> Result<(), ManagerError>;
+}
+
+/// What an install did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Installed {
+    /// Everything was as it should be.
+    Unchanged,
+    /// The arm was made known or its settings were changed.
+    Written,
+}
+
+/// What an arm does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArmStatus {
+    /// It runs.
+    Running {
+        /// Its process.
+        pid: u32,
+    },
+    /// It is on its way up or between two tries.
+    Starting,
+    /// It is on its way down.
+    Stopping,
+    /// It does not run and is not meant to, or is not known.
+    Stopped,
+    /// The manager has given up on it.
+    Failed {
+        /// The manager's words.
+        why: String,
+    },
+}
+
+/// Why a manager did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// The manager's configuration has no folder for programs.
+    #[error("{file} includes no folder of *.ini or *.conf files, so a program cannot be added")]
+    NoFolder {
+        /// The configuration.
+        file: String,
+    },
+    /// The manager does not answer.
+    #[error("the manager does not answer: {text}")]
+    Unreachable {
+        /// What its client printed.
+        text: String,
+    },
+    /// The manager refused.
+    #[error("{argv}: {text}")]
+    Refused {
+        /// The client's argument list.
+        argv: String,
+        /// What it printed.
+        text: String,
+    },
+    /// An arm that runs cannot be changed.
+    #[error("{program} is running; stop it before it is changed")]
+    Running {
+        /// The arm's program name.
+        program: String,
+    },
+    /// It is in the wrong state after the time limit.
+    #[error("{program} is still {status:?} after {limit}")]
+    Late {
+        /// The arm's program name.
+        program: String,
+        /// What it does.
+        status: ArmStatus,
+        /// How long was waited.
+        limit: Millis,
+    },
+    /// A setting may not be written into the manager's file.
+    #[error("{0}")]
+    Plain(#[from] PlainError),
+    /// The rendered text does not read back as what was meant.
+    #[error("the rendered configuration reads back differently: {0}")]
+    ReadBack(String),
+    /// The operating system refused.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl ManagerError {
+    /// Returns the sentence for people.
+    pub fn said(&self) -> Said {
+        let zh = match self {
+            Self::NoFolder { file } => {
+                format!("{file} 没有包含任何 *.ini 或 *.conf 目录,无法添加程序")
+            }
+            Self::Unreachable { text } => format!("进程管理器没有应答:{text}"),
+            Self::Refused { argv, text } => format!("{argv} 失败:{text}"),
+            Self::Running { program } => format!("{program} 正在运行,停止后才能修改"),
+            Self::Late { program, status, limit } => {
+                format!("{program} 在 {limit} 后仍处于 {status:?} 状态")
+            }
+            Self::Plain(error) => format!("该值不能写入配置:{error}"),
+            Self::ReadBack(what) => format!("生成的配置读回后与原意不符:{what}"),
+            Self::Io { doing, source } => format!("{doing}:{source}"),
+        };
+        Said::new(zh, self.to_string())
+    }
+}
+
+/// Returns the name under which a manager knows an arm.
+pub fn program_name(service: &ServiceName, arm: Arm) -> String {
+    format!("guanka-{service}-{arm}")
+}
+
+/// Builds the error of a file operation.
+fn io_at(doing: impl Into<String>) -> impl FnOnce(io::Error) -> ManagerError {
+    let doing = doing.into();
+    move |source| ManagerError::Io { doing, source }
+}

@@ -1,1 +1,19 @@
-//! nginx: rendering, testing, the one reload, and the share directory.
+//! guanka behind nginx: three small files of its own beside the site's, and share directories that
+//! move traffic by one rename. Files change, and nginx is reloaded, only when a service is installed,
+//! changed or removed; a release does neither.
+
+mod control;
+mod install;
+mod pending;
+mod render;
+pub mod share;
+mod site;
+pub mod slot;
+mod text;
+mod wiring;
+
+pub use control::{Nginx, Turnover};
+pub use install::{Applied, InstallError, install, recover, remove};
+pub use render::{LOG_FIELDS, NONCE_HEADER};
+pub use site::{LocationForm, SiteError};
+pub use wiring::{PlannedFile, Wiring, WiringError, plan};

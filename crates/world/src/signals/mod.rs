@@ -1,1 +1,4 @@
-//! Follows access logs by inode and offset into windows.
+//! Signals on a host: follows access logs by device, inode, head and offset into windows.
+
+pub mod follow;
+pub mod position;

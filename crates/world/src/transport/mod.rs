@@ -1,1 +1,6 @@
-//! The framed, versioned protocol between the command line and an agent.
+//! The framed, versioned protocol between the command line and an agent, over a local socket.
+
+pub mod client;
+pub mod frame;
+pub mod server;
+pub mod wire;

@@ -1,1 +1,0 @@
-//! Parses guanka.toml.

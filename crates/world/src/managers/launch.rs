@@ -1,0 +1,205 @@
+//! Becomes an arm's program: limits, environment, user, then exec in the same process. No shell, no
+//! process of its own stays behind, so the manager's signals reach the program itself.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use guanka_core::name::{Arm, ServiceName};
+use guanka_core::say::Said;
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+
+use super::spec::{ArmSpec, RunAs};
+use crate::hostroot::HostRoot;
+
+/// The search path of every arm, free of whatever the manager's own environment holds.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Why a program was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The arm's file cannot be used.
+    #[error("reading {path}: {source}")]
+    Spec {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A name or a value cannot be passed to a program.
+    #[error("{what} cannot be passed to a program")]
+    Value {
+        /// Which one; never its value, which may be a secret.
+        what: String,
+    },
+    /// A limit could not be set.
+    #[error("setting the limit of open files to {nofile}: {source}")]
+    Limit {
+        /// The limit.
+        nofile: u64,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The program could not be executed.
+    #[error("starting {program}: {source}")]
+    Exec {
+        /// The program.
+        program: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Turns this process into the arm's program; returns only when that failed.
+pub fn become_arm(host: &HostRoot, service: &ServiceName, arm: Arm) -> LaunchError {
+    let spec = match ArmSpec::load(host, service, arm) {
+        Ok(spec) => spec,
+        Err(source) => return LaunchError::Spec { path: host.arm_spec(service, arm), source },
+    };
+    match prepare(host, &spec) {
+        Ok(mut command) => {
+            let program = PathBuf::from(command.get_program());
+            LaunchError::Exec { program, source: command.exec() }
+        }
+        Err(error) => error,
+    }
+}
+
+/// Sets what is inherited over an exec and builds the rest into a command.
+fn prepare(host: &HostRoot, spec: &ArmSpec) -> Result<Command, LaunchError> {
+    let mut command = command(host, spec)?;
+    limit_files(spec.nofile)?;
+    umask(Mode::WGRP | Mode::RWXO);
+    if let RunAs::User { name, uid, gid } = &spec.run_as {
+        // As root std drops the supplementary groups too, before it changes the user.
+        command.env("USER", name).gid(*gid).uid(*uid);
+    }
+    Ok(command)
+}
+
+fn command(host: &HostRoot, spec: &ArmSpec) -> Result<Command, LaunchError> {
+    let value_error = |what: String| LaunchError::Value { what };
+    if spec.program.is_empty() || spec.program.contains(['/', '\0']) {
+        return Err(value_error("the program's name".to_owned()));
+    }
+    if spec.args.iter().any(|arg| arg.contains('\0')) {
+        return Err(value_error("an argument".to_owned()));
+    }
+    for (name, value) in &spec.env {
+        if !is_variable(name) || value.contains('\0') {
+            return Err(value_error(format!("the variable {name:?}")));
+        }
+    }
+    let home = host.arm(&spec.service, spec.arm);
+    let mut command = Command::new(home.join("bin").join(&spec.program));
+    command.args(&spec.args).current_dir(&home).env_clear();
+    command.env("PATH", PATH).env("LANG", "C.UTF-8");
+    if let Some(memory) = spec.memory {
+        // A tenth is left for what Go's own limit does not see: stacks of C code, mapped files.
+        command.env("GOMEMLIMIT", (memory.0 / 10 * 9).to_string());
+    }
+    command.envs(&spec.env);
+    command.env("GUANKA_ARM", spec.arm.as_str());
+    command.env("GUANKA_ACTIVE_FILE", host.active_file(&spec.service));
+    Ok(command)
+}
+
+/// Sets both limits of open files; without root the hard limit stays the most there is.
+fn limit_files(nofile: u64) -> Result<(), LaunchError> {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let set = |n: u64| setrlimit(Resource::Nofile, Rlimit { current: Some(n), maximum: Some(n) });
+    let tried = match set(nofile) {
+        Err(rustix::io::Errno::PERM) => set(hard.map_or(nofile, |h| h.min(nofile))),
+        other => other,
+    };
+    tried.map_err(|e| LaunchError::Limit { nofile, source: e.into() })
+}
+
+/// Accepts `[A-Za-z_][A-Za-z0-9_]*`.
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+impl LaunchError {
+    /// Returns the sentence for people.
+    pub fn said(&self) -> Said {
+        let zh = match self {
+            Self::Spec { path, source } => format!("读取 {} 失败:{source}", path.display()),
+            Self::Value { what } => format!("{what} 无法传给程序"),
+            Self::Limit { nofile, source } => {
+                format!("无法把打开文件数上限设为 {nofile}:{source}")
+            }
+            Self::Exec { program, source } => {
+                format!("启动 {} 失败:{source}", program.display())
+            }
+        };
+        Said::new(zh, self.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ffi::OsStr;
+
+    use guanka_core::facts::declared::Logs;
+    use guanka_core::name::{Arm, ServiceName};
+    use guanka_core::quantity::{Bytes, Millis};
+
+    use super::super::spec::{ArmSpec, RunAs};
+    use super::command;
+    use crate::hostroot::HostRoot;
+
+    fn spec() -> ArmSpec {
+        ArmSpec {
+            schema: 1,
+            service: ServiceName::new("shop", "prod").expect("a good name"),
+            arm: Arm::Green,
+            program: "shop".to_owned(),
+            args: vec!["-v".to_owned()],
+            env: BTreeMap::from([("PORT".to_owned(), "18001".to_owned())]),
+            port: 18001,
+            nofile: 1024,
+            memory: Some(Bytes(1000)),
+            run_as: RunAs::Caller,
+            stop_grace: Millis(1),
+            logs: Logs { rotate: Bytes(1), keep: 1 },
+            launcher: "/opt/guanka/bin/guanka".into(),
+        }
+    }
+
+    #[test]
+    fn the_environment_is_short_and_the_memory_limit_is_nine_tenths() {
+        let host = HostRoot::new("/r");
+        let command = command(&host, &spec()).expect("good");
+        assert_eq!(command.get_program(), "/r/opt/guanka/shop.prod/arms/green/bin/shop");
+        let env: Vec<(&OsStr, &OsStr)> =
+            command.get_envs().map(|(k, v)| (k, v.expect("set"))).collect();
+        let expected = [
+            ("GOMEMLIMIT", "900"),
+            ("GUANKA_ACTIVE_FILE", "/r/var/lib/guanka/shop.prod/active"),
+            ("GUANKA_ARM", "green"),
+            ("LANG", "C.UTF-8"),
+            ("PATH", super::PATH),
+            ("PORT", "18001"),
+        ];
+        assert_eq!(env, expected.map(|(k, v)| (OsStr::new(k), OsStr::new(v))));
+    }
+
+    #[test]
+    fn values_that_cannot_be_passed_are_refused() {
+        let host = HostRoot::new("/r");
+        let mut variable = spec();
+        variable.env.insert("A=B".to_owned(), String::new());
+        let mut program = spec();
+        program.program = "../../x".to_owned();
+        let mut arg = spec();
+        arg.args.push("\0".to_owned());
+        for bad in [variable, program, arg] {
+            assert!(command(&host, &bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! How an arm is started: the file `/var/lib/guanka/<service>/<arm>.json` (0600: environments hold
+//! secrets), written by the agent and read by the launcher.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use guanka_core::facts::declared::{Declared, ListenBy, Logs};
+use guanka_core::name::{Arm, ServiceName};
+use guanka_core::quantity::{Bytes, Millis};
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+use crate::hostroot::HostRoot;
+
+/// The version of the file's form.
+const SCHEMA: u32 = 1;
+/// Open files of an arm: two for each proxied connection, far above nginx's own 1024 or 4096.
+const NOFILE: u64 = 65_536;
+
+/// How an arm is started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmSpec {
+    /// The form's version.
+    pub schema: u32,
+    /// The service.
+    pub service: ServiceName,
+    /// The arm.
+    pub arm: Arm,
+    /// The program's file name below the arm's `bin/`.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its whole environment but for the few variables that the launcher adds.
+    pub env: BTreeMap<String, String>,
+    /// The port it is told to listen on.
+    pub port: u16,
+    /// The limit of open files.
+    pub nofile: u64,
+    /// The memory it may use. Go is told nine tenths of it; an address-space limit would break Go.
+    pub memory: Option<Bytes>,
+    /// Whom it runs as.
+    pub run_as: RunAs,
+    /// How long it may take to stop.
+    pub stop_grace: Millis,
+    /// When its output is rotated and how much is kept.
+    pub logs: Logs,
+    /// The guanka binary whose `exec` starts it.
+    pub launcher: PathBuf,
+}
+
+/// Whom an arm runs as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunAs {
+    /// Whoever starts it; all that is possible without root.
+    Caller,
+    /// A user of the host.
+    User {
+        /// The name.
+        name: String,
+        /// The user's number.
+        uid: u32,
+        /// The group's number.
+        gid: u32,
+    },
+}
+
+impl ArmSpec {
+    /// Builds an arm's start from what guanka.toml declares.
+    pub fn from_declared(
+        host: &HostRoot,
+        declared: &Declared,
+        program: &str,
+        (arm, port): (Arm, u16),
+        run_as: RunAs,
+    ) -> Self {
+        let address = format!("127.0.0.1:{port}");
+        let mut env = BTreeMap::new();
+        if let ListenBy::Env { name, is_port_only } = &declared.app.listen {
+            let value = if *is_port_only { port.to_string() } else { address.clone() };
+            env.insert(name.clone(), value);
+        }
+        let args = declared.app.args.iter().map(|arg| arg.replace("{listen}", &address));
+        Self {
+            schema: SCHEMA,
+            service: declared.service.clone(),
+            arm,
+            program: program.to_owned(),
+            args: args.collect(),
+            env,
+            port,
+            nofile: NOFILE,
+            memory: declared.process.memory,
+            run_as,
+            stop_grace: declared.process.stop_grace,
+            logs: declared.logs.clone(),
+            launcher: host.at("/opt/guanka/bin/guanka"),
+        }
+    }
+
+    /// Stores the file, readable by its owner alone.
+    pub fn store(&self, host: &HostRoot) -> io::Result<()> {
+        files::make_state(host, &self.service)?;
+        let text = serde_json::to_vec_pretty(self)?;
+        files::replace(&host.arm_spec(&self.service, self.arm), &text, 0o600)
+    }
+
+    /// Reads an arm's file and makes sure that it is that arm's.
+    pub fn load(host: &HostRoot, service: &ServiceName, arm: Arm) -> io::Result<Self> {
+        let path = host.arm_spec(service, arm);
+        let spec: Self = serde_json::from_slice(&fs::read(&path)?)?;
+        if spec.schema != SCHEMA || spec.service != *service || spec.arm != arm {
+            let why = format!("{} is not {service}'s {arm}", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(spec)
+    }
+}
+
+/// Says which arm is the stable one, to programs with work that must not run twice.
+pub fn mark_active(host: &HostRoot, service: &ServiceName, arm: Arm) -> io::Result<()> {
+    files::make_state(host, service)?;
+    files::replace(&host.active_file(service), format!("{arm}\n").as_bytes(), 0o644)
+}

@@ -1,0 +1,234 @@
+//! nginx on one host: where its files lie, its own test, and a reload that is over only when the
+//! workers of before are gone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use guanka_core::facts::Reason;
+use guanka_core::facts::nginx::Directive;
+use guanka_core::quantity::Millis;
+
+use crate::clock;
+use crate::hostroot::HostRoot;
+use crate::process;
+
+/// How long nginx's test and its signal may take: hosts with hundreds of sites need seconds.
+const COMMAND_LIMIT: Millis = Millis::from_secs(30);
+/// How long new workers may take to appear after a reload.
+const APPEAR_LIMIT: Millis = Millis::from_secs(15);
+/// How long the old workers may take to be gone. Websockets can hold one for hours, so this is
+/// where guanka stops waiting and says so.
+const TURNOVER_LIMIT: Millis = Millis::from_secs(30);
+/// The last of the error log that is shown when a reload does not take.
+const LOG_TAIL: u64 = 4096;
+
+/// nginx on one host.
+#[derive(Clone, Debug)]
+pub struct Nginx {
+    /// The program.
+    pub binary: PathBuf,
+    /// The folder that relative paths start from.
+    pub prefix: PathBuf,
+    /// The main file.
+    pub main_file: PathBuf,
+    /// The master's pid file.
+    pub pid_file: PathBuf,
+    /// The folder of http-level files.
+    pub http_folder: PathBuf,
+    /// The panel's folder of server-level files; `None` on a host without a panel.
+    pub extension_folder: Option<PathBuf>,
+    /// The version, when it could be told.
+    pub version: Option<(u32, u32, u32)>,
+    /// The workers' user, as the main file names it.
+    pub user: Option<String>,
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turnover {
+    /// Every worker of before is gone.
+    Complete,
+    /// Some still serve connections of before, by their process numbers.
+    OldWorkersLeft(Vec<u32>),
+}
+
+/// A worker: its number and when it was started, since numbers are used again.
+type Workers = BTreeMap<u32, u64>;
+
+impl Nginx {
+    /// Finds nginx below a host's root: the panel's, else the distribution's.
+    pub fn find(host: &HostRoot) -> Option<Self> {
+        let panel = host.at("/www/server/nginx/conf/nginx.conf");
+        if panel.is_file() {
+            let vhost = host.at("/www/server/panel/vhost/nginx");
+            let prefix = host.at("/www/server/nginx");
+            let mut found = Self {
+                binary: prefix.join("sbin/nginx"),
+                pid_file: prefix.join("logs/nginx.pid"),
+                prefix,
+                main_file: panel,
+                extension_folder: vhost.is_dir().then(|| vhost.join("extension")),
+                http_folder: vhost,
+                version: None,
+                user: None,
+            };
+            found.look_inside(host);
+            return Some(found);
+        }
+        let main_file = host.at("/etc/nginx/nginx.conf");
+        let own = host.at("/usr/sbin/nginx");
+        let mut found = Self {
+            binary: if own.is_file() { own } else { PathBuf::from("nginx") },
+            prefix: host.at("/etc/nginx"),
+            pid_file: host.at("/run/nginx.pid"),
+            http_folder: host.at("/etc/nginx/conf.d"),
+            extension_folder: None,
+            version: None,
+            user: None,
+            main_file,
+        };
+        found.main_file.is_file().then(|| {
+            found.look_inside(host);
+            found
+        })
+    }
+
+    /// Reads the version from the program, pid file and user from the main file.
+    fn look_inside(&mut self, host: &HostRoot) {
+        let mut command = Command::new(&self.binary);
+        if let Ok(output) = process::run(command.arg("-V"), COMMAND_LIMIT) {
+            let text = format!("{}{}", output.stderr, output.stdout);
+            self.version = guanka_parse::nginx::version(&text).known().map(|v| v.number);
+        }
+        let tree = self.read_tree(host, &self.main_file);
+        let value = |name: &str| {
+            let found = tree.iter().find(|d| d.name == name)?;
+            found.args.first().cloned()
+        };
+        self.user = value("user");
+        if let Some(pid) = value("pid").filter(|pid| pid.starts_with('/')) {
+            self.pid_file = PathBuf::from(pid);
+        }
+    }
+
+    /// Reads a file and what it includes into a tree, bounded by the parser.
+    pub(super) fn read_tree(&self, host: &HostRoot, file: &Path) -> Vec<Directive> {
+        let place = |text: &str| {
+            let path = Path::new(text);
+            // As nginx itself reads it, else below the root: some hosts are only mounted here.
+            if path.starts_with(host.root()) || path.exists() { path.into() } else { host.at(text) }
+        };
+        let mut load =
+            |name: &str| fs::read(place(name)).map_err(|_| Reason::NotReadable(name.to_owned()));
+        let mut list = |pattern: &str| matching(&place(pattern));
+        let prefix = self.main_file.parent().unwrap_or(&self.prefix).to_string_lossy();
+        let file = file.to_string_lossy();
+        guanka_parse::nginx::read(&file, &prefix, &mut load, &mut list).0
+    }
+
+    /// Runs nginx's own test of the whole configuration; the error is its text.
+    pub fn test(&self) -> Result<(), String> {
+        self.run(&["-t"])
+    }
+
+    /// Returns the running master, by the pid file. The panel itself kills and restarts nginx when
+    /// that file is broken, so a broken one is a reason to touch nothing.
+    pub fn master(&self) -> Result<u32, String> {
+        let shown = self.pid_file.display();
+        let text = fs::read_to_string(&self.pid_file).map_err(|e| format!("{shown}: {e}"))?;
+        let pid: u32 = text.trim().parse().map_err(|_| format!("{shown} holds no number"))?;
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if command.starts_with(b"nginx: master") {
+            Ok(pid)
+        } else {
+            Err(format!("{shown} names process {pid}, which is no nginx master"))
+        }
+    }
+
+    /// Reloads nginx and waits until the workers of before are gone.
+    pub fn reload(&self) -> Result<Turnover, String> {
+        let master = self.master()?;
+        let before = workers(master);
+        self.run(&["-s", "reload"])?;
+        let has_new = || {
+            let now = workers(master);
+            now.iter().any(|(pid, start)| before.get(pid) != Some(start)).then_some(())
+        };
+        if clock::wait_for(APPEAR_LIMIT, Millis(5), has_new).is_none() {
+            return Err(format!("no new worker appeared after the reload: {}", self.log_tail()));
+        }
+        let left = || -> Vec<u32> {
+            let now = workers(master);
+            let old = before.iter().filter(|(pid, start)| now.get(pid) == Some(start));
+            old.map(|(pid, _)| *pid).collect()
+        };
+        let gone = clock::wait_for(TURNOVER_LIMIT, Millis(5), || left().is_empty().then_some(()));
+        Ok(match gone {
+            Some(()) => Turnover::Complete,
+            None => Turnover::OldWorkersLeft(left()),
+        })
+    }
+
+    fn run(&self, args: &[&str]) -> Result<(), String> {
+        let mut command = Command::new(&self.binary);
+        // Older ones write to a log of their own until they have read the configuration.
+        if self.version.is_some_and(|v| v >= (1, 19, 5)) {
+            command.args(["-e", "stderr"]);
+        }
+        command.arg("-p").arg(&self.prefix).arg("-c").arg(&self.main_file).args(args);
+        let output = process::run(&mut command, COMMAND_LIMIT).map_err(|e| e.to_string())?;
+        if output.is_success() { Ok(()) } else { Err(output.stderr.trim().to_owned()) }
+    }
+
+    /// Returns the end of nginx's error log, where the log is found.
+    pub(crate) fn log_tail(&self) -> String {
+        let places = ["logs/error.log", "../nginx/logs/error.log"];
+        let from_file = |path: PathBuf| -> io::Result<String> {
+            use std::io::{Read, Seek, SeekFrom};
+            let mut file = fs::File::open(path)?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL)))?;
+            let mut bytes = Vec::new();
+            file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        places.iter().find_map(|p| from_file(self.prefix.join(p)).ok()).unwrap_or_default()
+    }
+}
+
+/// Returns a master's children that are workers, old ones that are shutting down among them.
+fn workers(master: u32) -> Workers {
+    let Ok(entries) = fs::read_dir("/proc") else { return Workers::new() };
+    let pids = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter_map(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name may hold anything, so fields are counted behind its closing bracket.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let is_dead = fields.first() == Some(&"Z");
+        let parent: u32 = fields.get(1)?.parse().ok()?;
+        (parent == master && !is_dead).then(|| Some((pid, fields.get(19)?.parse().ok()?)))?
+    })
+    .collect()
+}
+
+/// Returns the files that match a pattern whose last part may hold one `*`.
+fn matching(pattern: &Path) -> Vec<String> {
+    let name = pattern.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let Some((before, after)) = name.split_once('*') else {
+        return vec![pattern.to_string_lossy().into_owned()];
+    };
+    let folder = pattern.parent().unwrap_or(Path::new("/"));
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .filter(|n| {
+            let is_long = n.len() >= before.len() + after.len();
+            is_long && !n.starts_with('.') && n.starts_with(before) && n.ends_with(after)
+        })
+        .map(|n| folder.join(n).to_string_lossy().into_owned())
+        .collect()
+}

@@ -1,0 +1,82 @@
+//! The note of an nginx change that is under way: which files it touches and what they held before.
+//! It is durable before the first file changes and gone only after nginx serves the new ones.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+use crate::hostroot::HostRoot;
+
+/// A file before the change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Before {
+    path: PathBuf,
+    /// Its bytes and mode; `None` when it was not there.
+    content: Option<(Vec<u8>, u32)>,
+}
+
+/// A change under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    files: Vec<Before>,
+}
+
+impl Pending {
+    /// Remembers files as they are now.
+    pub(super) fn remember<'a>(paths: impl Iterator<Item = &'a Path>) -> io::Result<Self> {
+        let before = paths.map(|path| {
+            let content = match fs::read(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+                read => Some((read?, fs::metadata(path)?.permissions().mode() & 0o777)),
+            };
+            Ok(Before { path: path.to_owned(), content })
+        });
+        Ok(Self { files: before.collect::<io::Result<_>>()? })
+    }
+
+    /// Returns the note of a change that was interrupted.
+    pub(super) fn load(host: &HostRoot) -> io::Result<Option<Self>> {
+        match fs::read(path(host)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => Ok(Some(serde_json::from_slice(&read?)?)),
+        }
+    }
+
+    /// Makes the note durable.
+    pub(super) fn store(&self, host: &HostRoot) -> io::Result<()> {
+        files::make_dir(&host.state(), 0o711)?;
+        files::replace(&path(host), &serde_json::to_vec(self)?, 0o600)
+    }
+
+    /// Puts every file back, the last first: what is referred to goes after what refers to it.
+    pub(super) fn restore(&self) -> io::Result<()> {
+        for before in self.files.iter().rev() {
+            match &before.content {
+                Some((bytes, mode)) => files::replace(&before.path, bytes, *mode)?,
+                None => delete(&before.path)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the note away: the change is whole.
+    pub(super) fn clear(host: &HostRoot) -> io::Result<()> {
+        delete(&path(host))
+    }
+}
+
+fn path(host: &HostRoot) -> PathBuf {
+    host.state().join("nginx-change.json")
+}
+
+/// Deletes a file durably; one that is not there is fine.
+pub(super) fn delete(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| files::sync_parent(path)),
+    }
+}

@@ -1,0 +1,302 @@
+//! The three nginx files of a service: the host's log format, the http-level upstreams and slots,
+//! and the site's location. Every directive a guanka location must set is set here.
+
+use guanka_core::name::{Arm, ServiceName};
+use guanka_core::quantity::{Bytes, Millis};
+
+use super::site::{LocationForm, SiteLog};
+use super::text::{Node, Word};
+use crate::plain::{CookieName, PlainPath};
+use crate::ports::ArmPorts;
+
+/// The request header that carries a run's secret. The header alone means nothing: only a value
+/// that the agent made up itself counts. It is not passed on to the program.
+pub const NONCE_HEADER: &str = "X-Guanka-Nonce";
+
+/// The access log's fields in their fixed order, each with the nginx variable it holds. Only what
+/// nginx always prints as a number stands without quotes.
+pub const LOG_FIELDS: &[(&str, &str)] = &[
+    ("time", "$msec"),
+    ("arm", "\"$guanka_arm\""),
+    ("slot", "\"$guanka_slot\""),
+    ("method", "\"$request_method\""),
+    ("uri", "\"$uri\""),
+    ("status", "\"$status\""),
+    ("request_time", "$request_time"),
+    ("upstream_addr", "\"$upstream_addr\""),
+    ("upstream_status", "\"$upstream_status\""),
+    ("upstream_response_time", "\"$upstream_response_time\""),
+    ("upstream_connect_time", "\"$upstream_connect_time\""),
+    ("upstream_cache_status", "\"$upstream_cache_status\""),
+    ("request_id", "\"$request_id\""),
+    ("bytes", "$bytes_sent"),
+    ("nonce", "\"$http_x_guanka_nonce\""),
+];
+
+/// Idle connections that each worker keeps to an arm.
+const KEEPALIVE: &str = "64";
+/// A connection on the loopback comes at once or not at all.
+const CONNECT_TIMEOUT: &str = "2s";
+
+/// What keeps a user on one arm, with a cookie's name that nginx has a variable for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    /// The client's address.
+    Client,
+    /// A cookie, the client's address without it.
+    Cookie(CookieName),
+    /// Each request by itself.
+    Request,
+}
+
+/// All that the files of one service say.
+#[derive(Clone, Debug)]
+pub(super) struct Intent {
+    pub(super) service: ServiceName,
+    pub(super) ports: ArmPorts,
+    pub(super) key: Key,
+    pub(super) upload_max: Bytes,
+    pub(super) read_timeout: Millis,
+    /// How long an idle upstream connection is kept; `None` where nginx is too old to be told.
+    pub(super) keepalive: Option<Millis>,
+    pub(super) form: LocationForm,
+    pub(super) live: PlainPath,
+    pub(super) access_log: PlainPath,
+    pub(super) site_logs: Vec<SiteLog>,
+}
+
+/// Returns the comment line that a file of a service begins with.
+pub(super) fn comment(service: &ServiceName) -> String {
+    format!("guanka {service}: written by guanka, an edit here is lost at the next install")
+}
+
+/// Returns the file that sorts first: the log format, and defaults of the two variables it names,
+/// without which removing the last service would make nginx refuse every site.
+pub(super) fn format_file() -> Vec<Node> {
+    let none = |variable: &'static str| {
+        let default = Node::line(["default".into(), "".into()]);
+        Node::block(["map".into(), "$host".into(), variable.into()], vec![default])
+    };
+    let mut words: Vec<Word> = vec!["log_format".into(), "guanka".into(), "escape=json".into()];
+    for (i, (name, value)) in LOG_FIELDS.iter().enumerate() {
+        let open = if i == 0 { "{" } else { "" };
+        let close = if i + 1 == LOG_FIELDS.len() { "}" } else { "," };
+        words.push(Word::made(format!("{open}\"{name}\":{value}{close}")));
+    }
+    vec![none("$guanka_arm"), none("$guanka_slot"), Node::of(words)]
+}
+
+/// Returns the http-level file: an upstream for each arm with the other as its backup, the key, its
+/// slot, and the value of the Connection header.
+pub(super) fn http_file(intent: &Intent) -> Vec<Node> {
+    let name = intent.service.underscored();
+    let mut nodes = vec![upstream(intent, Arm::Blue), upstream(intent, Arm::Green)];
+    let key = match &intent.key {
+        Key::Client => Word::made(format!("{}$remote_addr", intent.service)),
+        Key::Request => Word::made(format!("{}$request_id", intent.service)),
+        Key::Cookie(cookie) => {
+            let cookie = format!("$cookie_{}", cookie.as_str());
+            let variable = format!("$guanka_{name}_key");
+            nodes.push(Node::block(
+                ["map".into(), Word::made(cookie.clone()), Word::made(variable.clone())],
+                vec![
+                    Node::line(["".into(), "$remote_addr".into()]),
+                    Node::line(["default".into(), Word::made(cookie)]),
+                ],
+            ));
+            Word::made(format!("{}{variable}", intent.service))
+        }
+    };
+    let mut slots: Vec<Node> =
+        (0..99).map(|i| Node::line(["1%".into(), Word::made(format!("s{i:02}"))])).collect();
+    slots.push(Node::line(["*".into(), "s99".into()]));
+    let slot = Word::made(format!("$guanka_{name}_slot"));
+    nodes.push(Node::block(["split_clients".into(), key, slot], slots));
+    let connection = Word::made(format!("$guanka_{name}_connection"));
+    nodes.push(Node::block(
+        ["map".into(), "$http_upgrade".into(), connection],
+        vec![Node::line(["default".into(), "upgrade".into()]), Node::line(["".into(), "".into()])],
+    ));
+    nodes
+}
+
+fn upstream(intent: &Intent, arm: Arm) -> Node {
+    let name = format!("guanka_{}_{arm}", intent.service.underscored());
+    let address = |arm| Word::made(format!("127.0.0.1:{}", intent.ports.of(arm)));
+    let mut inner = vec![
+        Node::line(["zone".into(), Word::made(name.clone()), "64k".into()]),
+        Node::line(["server".into(), address(arm), "max_fails=1".into(), "fail_timeout=5s".into()]),
+        Node::line(["server".into(), address(arm.other()), "backup".into()]),
+        Node::line(["keepalive".into(), KEEPALIVE.into()]),
+    ];
+    if let Some(time) = intent.keepalive {
+        inner.push(Node::line(["keepalive_timeout".into(), millis(time)]));
+    }
+    Node::block(["upstream".into(), Word::made(name)], inner)
+}
+
+/// Returns the server-level file: the one location.
+pub(super) fn server_file(intent: &Intent) -> Vec<Node> {
+    let name = intent.service.underscored();
+    let green = Node::line(["set".into(), "$guanka_arm".into(), "green".into()]);
+    let mut inner = vec![
+        Node::line(["open_file_cache".into(), "off".into()]),
+        Node::line(["disable_symlinks".into(), "off".into()]),
+        Node::line(["client_max_body_size".into(), Word::made(intent.upload_max.0.to_string())]),
+        Node::line([
+            "set".into(),
+            "$guanka_slot".into(),
+            Word::made(format!("$guanka_{name}_slot")),
+        ]),
+        Node::line(["set".into(), "$guanka_arm".into(), "blue".into()]),
+        Node::block(
+            ["if".into(), "(-f".into(), Word::made(format!("{}/$guanka_slot)", intent.live))],
+            vec![green],
+        ),
+        Node::line(["proxy_pass".into(), Word::made(format!("http://guanka_{name}_$guanka_arm"))]),
+    ];
+    inner.extend(proxy_settings(intent));
+    inner.extend(headers(&name));
+    inner.push(Node::line(["access_log".into(), (&intent.access_log).into(), "guanka".into()]));
+    // A location's own access_log switches the site's off; the panel's statistics need it.
+    for log in &intent.site_logs {
+        inner.push(Node::of(log.words()));
+    }
+    let location = match intent.form {
+        LocationForm::Regex => {
+            Node::block(["location".into(), "~".into(), r"^/(?!\.well-known/)".into()], inner)
+        }
+        LocationForm::Prefix => Node::block(["location".into(), "^~".into(), "/".into()], inner),
+    };
+    vec![location]
+}
+
+/// Returns what the panel's http level sets otherwise: a cache, and replays of 500s on the other
+/// arm, which would make a bad release look well.
+fn proxy_settings(intent: &Intent) -> Vec<Node> {
+    vec![
+        Node::line(["proxy_http_version".into(), "1.1".into()]),
+        Node::line(["proxy_cache".into(), "off".into()]),
+        Node::line(["proxy_next_upstream".into(), "error".into()]),
+        Node::line(["proxy_next_upstream_tries".into(), "2".into()]),
+        Node::line(["proxy_connect_timeout".into(), CONNECT_TIMEOUT.into()]),
+        Node::line(["proxy_send_timeout".into(), millis(intent.read_timeout)]),
+        Node::line(["proxy_read_timeout".into(), millis(intent.read_timeout)]),
+    ]
+}
+
+/// Returns the full list of headers: one that is set here drops all inherited ones.
+fn headers(name: &str) -> Vec<Node> {
+    let set = |header: &'static str, value: Word| {
+        Node::line(["proxy_set_header".into(), header.into(), value])
+    };
+    vec![
+        set("Host", "$host".into()),
+        set("X-Real-IP", "$remote_addr".into()),
+        set("X-Forwarded-For", "$proxy_add_x_forwarded_for".into()),
+        set("X-Forwarded-Proto", "$scheme".into()),
+        set("X-Forwarded-Host", "$host".into()),
+        set("X-Request-Id", "$request_id".into()),
+        set("Upgrade", "$http_upgrade".into()),
+        set("Connection", Word::made(format!("$guanka_{name}_connection"))),
+        set(NONCE_HEADER, "".into()),
+    ]
+}
+
+fn millis(time: Millis) -> Word {
+    Word::made(format!("{}ms", time.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use guanka_core::name::ServiceName;
+    use guanka_core::quantity::{Bytes, Millis};
+
+    use super::super::site::LocationForm;
+    use super::super::text::render;
+    use super::{Intent, Key, format_file, http_file, server_file};
+    use crate::plain::{CookieName, PlainPath};
+    use crate::ports::ArmPorts;
+
+    fn intent(key: Key, form: LocationForm) -> Intent {
+        let path = |text| PlainPath::new(Path::new(text)).expect("plain");
+        Intent {
+            service: ServiceName::new("shop-api", "prod").expect("a good name"),
+            ports: ArmPorts { blue: 18081, green: 18082 },
+            key,
+            upload_max: Bytes(1 << 20),
+            read_timeout: Millis(15_000),
+            keepalive: Some(Millis(30_000)),
+            form,
+            live: path("/var/lib/guanka/shop-api.prod/live"),
+            access_log: path("/www/wwwlogs/guanka/shop-api.prod.json"),
+            site_logs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_http_level_has_both_arms_the_key_and_a_hundred_slots() {
+        let cookie = Key::Cookie(CookieName::new("sid").expect("plain"));
+        let text = render("x", &http_file(&intent(cookie, LocationForm::Regex))).expect("same");
+        let expected = [
+            "upstream guanka_shop_api_prod_green {",
+            "    server 127.0.0.1:18082 max_fails=1 fail_timeout=5s;",
+            "    server 127.0.0.1:18081 backup;",
+            "    keepalive_timeout 30000ms;",
+            "map $cookie_sid $guanka_shop_api_prod_key {",
+            "split_clients shop-api.prod$guanka_shop_api_prod_key $guanka_shop_api_prod_slot {",
+            "    1% s98;",
+            "    * s99;",
+        ];
+        for line in expected {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+        for (key, line) in [
+            (Key::Client, "split_clients shop-api.prod$remote_addr $guanka_shop_api_prod_slot {"),
+            (Key::Request, "split_clients shop-api.prod$request_id $guanka_shop_api_prod_slot {"),
+        ] {
+            let text = render("x", &http_file(&intent(key, LocationForm::Regex))).expect("same");
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_location_overrides_the_panels_cache_and_replays() {
+        let both = [
+            (LocationForm::Regex, r"location ~ ^/(?!\.well-known/) {"),
+            (LocationForm::Prefix, "location ^~ / {"),
+        ];
+        for (form, first) in both {
+            let text = render("x", &server_file(&intent(Key::Client, form))).expect("same");
+            let expected = [
+                first,
+                "    open_file_cache off;",
+                "    disable_symlinks off;",
+                "    if (-f /var/lib/guanka/shop-api.prod/live/$guanka_slot) {",
+                "        set $guanka_arm green;",
+                "    proxy_pass http://guanka_shop_api_prod_$guanka_arm;",
+                "    proxy_cache off;",
+                "    proxy_next_upstream error;",
+                "    proxy_set_header X-Guanka-Nonce \"\";",
+                "    access_log /www/wwwlogs/guanka/shop-api.prod.json guanka;",
+            ];
+            for line in expected {
+                assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+            }
+            assert!(!text.contains("add_header"));
+        }
+    }
+
+    #[test]
+    fn the_log_format_is_one_json_object() {
+        let text = render("x", &format_file()).expect("same");
+        let joined: String = text.split('\'').skip(1).step_by(2).collect();
+        let filled = joined.replace("$msec", "1.0").replace("$request_time", "0.1");
+        let filled = filled.replace("$bytes_sent", "5");
+        let value: serde_json::Value = serde_json::from_str(&filled).expect("JSON");
+        assert_eq!(value["arm"], "$guanka_arm");
+        assert_eq!(value.as_object().expect("an object").len(), super::LOG_FIELDS.len());
+    }
+}

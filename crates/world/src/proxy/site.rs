@@ -1,0 +1,417 @@
+//! The site that a service is put behind: found by its domain among the site files, and read as
+//! nginx reads it. Where guanka's location could not win, or must not, it says why and what to do.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use guanka_core::facts::nginx::Directive;
+use guanka_core::name::{Domain, ServiceName};
+use guanka_core::say::Said;
+
+use super::control::Nginx;
+use super::text::Word;
+use crate::hostroot::HostRoot;
+use crate::plain::PlainPath;
+
+/// The form of guanka's location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocationForm {
+    /// `location ~ ^/(?!\.well-known/)`: the first regex in file order wins over the site's own
+    /// locations and leaves certificate renewal to the site.
+    Regex,
+    /// `location ^~ /`: only where the site has no `location /` and no certificate path.
+    Prefix,
+}
+
+/// A site's own access log, written on beside guanka's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SiteLog {
+    path: PlainPath,
+    format: Option<String>,
+}
+
+/// A site, as far as guanka needs it.
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    pub(super) file: PathBuf,
+    /// Where guanka's server-level file belongs.
+    pub(super) extension: PathBuf,
+    pub(super) form: LocationForm,
+    /// Addresses without TLS at which the site can be asked from this machine.
+    pub(super) listens: Vec<SocketAddr>,
+    pub(super) logs: Vec<SiteLog>,
+    /// What a person should know before the files are written.
+    pub(super) notes: Vec<Said>,
+}
+
+/// Why a service cannot be put behind a site.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SiteError {
+    /// No site file names the domain.
+    #[error("no site in {folder} has server_name {domain}")]
+    NotFound {
+        /// The domain.
+        domain: Domain,
+        /// Where was looked.
+        folder: PathBuf,
+    },
+    /// Several files name it.
+    #[error("{domain} is named in several site files: {files:?}")]
+    Ambiguous {
+        /// The domain.
+        domain: Domain,
+        /// The files.
+        files: Vec<PathBuf>,
+    },
+    /// The site does not include the place where guanka writes.
+    #[error("{file} does not include {wanted}; add this line to its server block: {line}")]
+    NoInclude {
+        /// The site file.
+        file: PathBuf,
+        /// The place.
+        wanted: PathBuf,
+        /// The line that is missing.
+        line: String,
+    },
+    /// A proxy that the panel made beats guanka's location.
+    #[error("the panel's proxy {place} answers {location} before guanka can")]
+    ClassicProxy {
+        /// The file of the panel's rule.
+        place: String,
+        /// Its location.
+        location: String,
+    },
+    /// The site itself is a proxy, or another location covers everything.
+    #[error("{place} has location {location}, which answers before guanka can")]
+    Covered {
+        /// Where it stands.
+        place: String,
+        /// The location.
+        location: String,
+    },
+    /// Another service is behind the site.
+    #[error("the site already belongs to guanka's service {service}")]
+    Taken {
+        /// The other service.
+        service: String,
+    },
+}
+
+impl SiteLog {
+    /// Returns the words of its directive.
+    pub(super) fn words(&self) -> Vec<Word> {
+        let mut words = vec!["access_log".into(), (&self.path).into()];
+        words.extend(self.format.clone().map(Word::made));
+        words
+    }
+}
+
+/// Finds the site of a domain and reads it.
+pub(super) fn find(
+    host: &HostRoot,
+    nginx: &Nginx,
+    service: &ServiceName,
+    domain: &Domain,
+) -> Result<Site, SiteError> {
+    let mut candidates = Vec::new();
+    for file in site_files(host, nginx) {
+        let tree = nginx.read_tree(host, &file);
+        let servers: Vec<Directive> =
+            tree.into_iter().filter(|d| d.name == "server" && names(d, domain)).collect();
+        if !servers.is_empty() {
+            candidates.push((file, servers));
+        }
+    }
+    let (file, servers) = match candidates.len() {
+        0 => {
+            let folder = nginx.http_folder.clone();
+            return Err(SiteError::NotFound { domain: domain.clone(), folder });
+        }
+        1 => candidates.remove(0),
+        _ => {
+            let files = candidates.into_iter().map(|(file, _)| file).collect();
+            return Err(SiteError::Ambiguous { domain: domain.clone(), files });
+        }
+    };
+    let (server, extension) = with_include(host, nginx, service, &file, &servers)?;
+    belongs_to(&extension, service)?;
+    let others = locations(server, &extension);
+    is_free(&others)?;
+    let mut notes = partly_covered(&others);
+    notes.extend(foreign_before(&extension));
+    Ok(Site {
+        form: form(server, &others),
+        listens: servers.iter().flat_map(listens).collect(),
+        logs: logs(server, &mut notes),
+        file,
+        extension,
+        notes,
+    })
+}
+
+/// Returns the files that may hold sites, in byte order.
+fn site_files(host: &HostRoot, nginx: &Nginx) -> Vec<PathBuf> {
+    let mut folders = vec![nginx.http_folder.clone()];
+    if nginx.extension_folder.is_none() {
+        folders.push(host.at("/etc/nginx/sites-enabled"));
+    }
+    let mut files: Vec<PathBuf> = folders
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flat_map(|entries| entries.flatten().map(|e| e.path()))
+        .filter(|path| path.is_file() && !is_ours(path))
+        .collect();
+    files.sort();
+    files
+}
+
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    name.starts_with("zz_guanka_") || name.starts_with("0.guanka_") || name.starts_with('.')
+}
+
+fn names(server: &Directive, domain: &Domain) -> bool {
+    let names = server.inner().iter().filter(|d| d.name == "server_name").flat_map(|d| &d.args);
+    names.into_iter().any(|name| name.eq_ignore_ascii_case(domain.as_str()))
+}
+
+/// Picks the server block that includes guanka's place. Where one block only redirects to TLS and
+/// the other serves, it is the serving one that has the include.
+fn with_include<'a>(
+    host: &HostRoot,
+    nginx: &Nginx,
+    service: &ServiceName,
+    file: &Path,
+    servers: &'a [Directive],
+) -> Result<(&'a Directive, PathBuf), SiteError> {
+    let includes = |server: &'a Directive| {
+        server.inner().iter().filter(|d| d.name == "include").filter_map(|d| d.args.first())
+    };
+    let (wanted, line) = match &nginx.extension_folder {
+        Some(folder) => {
+            for server in servers {
+                let below = |text: &String| {
+                    let dir = Path::new(text).parent()?;
+                    let is_below = dir.parent() == Some(folder) && text.ends_with("/*.conf");
+                    is_below.then(|| dir.join("guanka.conf"))
+                };
+                if let Some(found) = includes(server).find_map(below) {
+                    return Ok((server, found));
+                }
+            }
+            let site = file.file_stem().map(|s| s.to_string_lossy().into_owned());
+            let dir = folder.join(site.unwrap_or_default());
+            (dir.clone(), format!("include {}/*.conf;", dir.display()))
+        }
+        None => {
+            let wanted = host.at("/etc/nginx/guanka").join(format!("{service}.conf"));
+            let is_it = |text: &String| Path::new(text) == wanted;
+            if let Some(server) = servers.iter().find(|s| includes(s).any(is_it)) {
+                return Ok((server, wanted));
+            }
+            (wanted.clone(), format!("include {};", wanted.display()))
+        }
+    };
+    Err(SiteError::NoInclude { file: file.to_owned(), wanted, line })
+}
+
+/// Refuses a site whose guanka file is another service's.
+fn belongs_to(extension: &Path, service: &ServiceName) -> Result<(), SiteError> {
+    match owner(extension) {
+        Some(other) if other != service.to_string() => Err(SiteError::Taken { service: other }),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the service named in the first line of a guanka file.
+pub(super) fn owner(file: &Path) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    let rest = text.strip_prefix("# guanka ")?;
+    Some(rest.split(':').next()?.to_owned())
+}
+
+/// A location of the site's own.
+struct Other<'a> {
+    modifier: &'a str,
+    path: &'a str,
+    place: &'a str,
+    is_proxy: bool,
+}
+
+fn locations<'a>(server: &'a Directive, extension: &Path) -> Vec<Other<'a>> {
+    let is_other = |d: &&Directive| d.name == "location" && Path::new(&d.span.file) != extension;
+    let others = server.inner().iter().filter(is_other);
+    others
+        .filter_map(|d| {
+            let (modifier, path) = match d.args.as_slice() {
+                [path] => ("", path.as_str()),
+                [modifier, path] => (modifier.as_str(), path.as_str()),
+                _ => return None,
+            };
+            let is_proxy = d.inner().iter().any(|inner| inner.name == "proxy_pass");
+            Some(Other { modifier, path, place: &d.span.file, is_proxy })
+        })
+        .collect()
+}
+
+/// Refuses a site where some location beats guanka's for every path or for `/` itself.
+fn is_free(others: &[Other<'_>]) -> Result<(), SiteError> {
+    for other in others.iter().filter(|o| matches!(o.modifier, "^~" | "=") && o.path == "/") {
+        let location = format!("{} {}", other.modifier, other.path);
+        let place = other.place.to_owned();
+        return Err(if other.is_proxy && place.contains("/vhost/nginx/proxy/") {
+            SiteError::ClassicProxy { place, location }
+        } else {
+            SiteError::Covered { place, location }
+        });
+    }
+    Ok(())
+}
+
+fn form(server: &Directive, others: &[Other<'_>]) -> LocationForm {
+    let is_root = |o: &Other<'_>| o.modifier.is_empty() && o.path == "/";
+    let has_certificates =
+        server.inner().iter().any(|d| d.args.iter().any(|arg| arg.contains("well-known")));
+    if others.iter().any(is_root) || has_certificates {
+        LocationForm::Regex
+    } else {
+        LocationForm::Prefix
+    }
+}
+
+/// Names the locations that keep part of the paths to themselves.
+fn partly_covered(others: &[Other<'_>]) -> Vec<Said> {
+    let keeps = |o: &&Other<'_>| {
+        matches!(o.modifier, "^~" | "=") && !o.path.contains("well-known") && o.path != "/"
+    };
+    let say = |o: &Other<'_>| {
+        let (location, place) = (format!("{} {}", o.modifier, o.path), o.place);
+        Said::new(
+            format!("{place} 中的 location {location} 优先,这部分路径不会到达该服务"),
+            format!("location {location} in {place} comes first; its paths stay with the site"),
+        )
+    };
+    others.iter().filter(keeps).map(say).collect()
+}
+
+/// Names foreign files beside guanka's that come first and hold regex locations.
+fn foreign_before(extension: &Path) -> Vec<Said> {
+    let Some(entries) = extension.parent().and_then(|dir| fs::read_dir(dir).ok()) else {
+        return Vec::new();
+    };
+    let mut before: Vec<PathBuf> = entries
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "conf") && p.as_path() < extension)
+        .collect();
+    before.sort();
+    let has_regex = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let (tree, _) = guanka_parse::nginx::parse_fragment(&path.to_string_lossy(), &text);
+        tree.iter().any(|d| d.name == "location" && d.args.first().is_some_and(|a| a == "~"))
+    };
+    before
+        .into_iter()
+        .filter(has_regex)
+        .map(|path| {
+            let path = path.display();
+            Said::new(
+                format!("{path} 中的正则 location 排在 guanka 之前,会先匹配"),
+                format!("regex locations in {path} stand before guanka's and win"),
+            )
+        })
+        .collect()
+}
+
+/// Returns the addresses of a server block that answer plain HTTP to this machine.
+fn listens(server: &Directive) -> Vec<SocketAddr> {
+    let is_plain = |d: &&Directive| {
+        d.name == "listen" && !d.args.iter().any(|a| matches!(a.as_str(), "ssl" | "quic"))
+    };
+    let found: Vec<SocketAddr> =
+        server.inner().iter().filter(is_plain).filter_map(|d| address(d.args.first()?)).collect();
+    found
+}
+
+/// Reads `80`, `127.0.0.1:8080`, `*:80`; any address means the loopback here.
+fn address(text: &str) -> Option<SocketAddr> {
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    if let Ok(port) = text.parse::<u16>() {
+        return Some(SocketAddr::new(loopback, port));
+    }
+    if let Some(port) = text.strip_prefix("*:") {
+        return Some(SocketAddr::new(loopback, port.parse().ok()?));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(found) if found.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) => {
+            Some(SocketAddr::new(loopback, found.port()))
+        }
+        Ok(found) if found.is_ipv4() => Some(found),
+        Ok(_) => None,
+        Err(_) => Some(SocketAddr::new(text.parse::<Ipv4Addr>().ok()?.into(), 80)),
+    }
+}
+
+/// Returns the site's own access logs that can be written on; one that cannot is told.
+fn logs(server: &Directive, notes: &mut Vec<Said>) -> Vec<SiteLog> {
+    let mut kept = Vec::new();
+    for found in server.inner().iter().filter(|d| d.name == "access_log") {
+        let args: Vec<&str> = found.args.iter().map(String::as_str).collect();
+        let format = match args.as_slice() {
+            ["off"] => continue,
+            [_] => Some(None),
+            [_, format] if is_word(format) => Some(Some((*format).to_owned())),
+            _ => None,
+        };
+        match (format, args.first().map(|path| PlainPath::new(Path::new(path)))) {
+            (Some(format), Some(Ok(path))) => kept.push(SiteLog { path, format }),
+            _ => notes.push(Said::new(
+                format!("站点日志 access_log {} 无法保留", found.text()),
+                format!("the site's own access_log {} is not written on", found.text()),
+            )),
+        }
+    }
+    kept
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+impl SiteError {
+    /// Returns the sentence for people, with what to do.
+    pub fn said(&self) -> Said {
+        match self {
+            Self::NotFound { domain, folder } => Said::new(
+                format!(
+                    "{} 中没有 server_name 为 {domain} 的站点,请先在面板建站",
+                    folder.display()
+                ),
+                format!("{self}; make the site first"),
+            ),
+            Self::Ambiguous { domain, files } => {
+                Said::new(format!("多个站点文件都写了 {domain}:{files:?}"), self.to_string())
+            }
+            Self::NoInclude { file, line, .. } => Said::new(
+                format!("{} 没有包含 guanka 的文件,请在 server 块中加一行:{line}", file.display()),
+                self.to_string(),
+            ),
+            Self::ClassicProxy { place, location } => Said::new(
+                format!("面板反向代理 {place} 的 location {location} 优先;请在面板删除或暂停它"),
+                format!("{self}; remove or pause that proxy in the panel, or use another site"),
+            ),
+            Self::Covered { place, location } => Said::new(
+                format!("{place} 的 location {location} 优先;请换一个站点,或在面板删除该规则"),
+                format!("{self}; use another site, or delete that rule in the panel"),
+            ),
+            Self::Taken { service } => {
+                Said::new(format!("该站点已属于 guanka 的服务 {service}"), self.to_string())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "site_tests.rs"]
+mod tests;

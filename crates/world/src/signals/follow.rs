@@ -1,0 +1,420 @@
+//! Follows one log file through rename, copy-and-truncate and replacement. Complete lines come out
+//! in batches, each with the positions to commit in the same transaction as their counts, so that no
+//! line is lost or counted twice over any restart.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::position::{HEAD_BYTES, Position};
+
+/// The most that one batch holds; a following poll goes on.
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// A line longer than this is no log line of ours: it is counted as broken and passed over.
+const LINE_MAX: usize = 1 << 20;
+
+/// How many polls a file is still read after its name has gone to another: nginx may write to the
+/// old file until its workers have reopened.
+const LINGER_POLLS: u32 = 40;
+
+/// How many sibling files are looked at when the followed one has been moved away.
+const SIBLINGS_MAX: usize = 1000;
+
+/// Lines with the positions that hold once they are counted.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Complete lines, without their newline.
+    pub lines: Vec<Vec<u8>>,
+    /// Lines too long to be one.
+    pub broken: u64,
+    /// Where each file is read up to then.
+    pub positions: Vec<Position>,
+    /// More could be read at once.
+    pub is_full: bool,
+}
+
+/// Follows one path.
+pub struct Follower {
+    path: PathBuf,
+    current: Option<Open>,
+    old: Vec<Open>,
+    /// Every file read so far: what stands beside the log and is not among them came and went
+    /// unseen.
+    known: Vec<Position>,
+}
+
+struct Open {
+    file: File,
+    position: Position,
+    lingers: u32,
+}
+
+impl Follower {
+    /// Starts from the positions that were committed last. A file that is not among them is read
+    /// from its beginning; with no position at all, from its end when `from_end` says so.
+    pub fn new(path: &Path, committed: &[Position], start: Start) -> io::Result<Self> {
+        let known = committed.to_vec();
+        let mut follower = Self { path: path.to_path_buf(), current: None, old: Vec::new(), known };
+        for position in committed {
+            follower.reopen(position)?;
+        }
+        follower.take_unseen()?;
+        if committed.is_empty()
+            && start == Start::AtEnd
+            && let Some(file) = open(&follower.path)?
+        {
+            let begin = Position::start(&file)?;
+            let end = last_line_end(&file)?;
+            let position = begin.advanced(&file, end)?;
+            follower.current = Some(Open { file, position, lingers: 0 });
+        }
+        Ok(follower)
+    }
+
+    /// Reads what is new. Nothing moves on until the batch's positions are handed to `commit`.
+    pub fn poll(&mut self) -> io::Result<Batch> {
+        self.look()?;
+        let mut batch = Batch::default();
+        for open in self.old.iter_mut().chain(self.current.as_mut()) {
+            read_lines(open, &mut batch)?;
+        }
+        Ok(batch)
+    }
+
+    /// Takes a batch's positions as reached, after they were stored.
+    pub fn commit(&mut self, batch: &Batch) {
+        for open in self.old.iter_mut().chain(self.current.as_mut()) {
+            for position in &batch.positions {
+                self.known.retain(|p| (p.device, p.inode) != (position.device, position.inode));
+                self.known.push(position.clone());
+                if position.device == open.position.device && position.inode == open.position.inode
+                {
+                    open.position = position.clone();
+                }
+            }
+        }
+        if !batch.is_full {
+            self.old.retain(|open| open.lingers < LINGER_POLLS);
+        }
+    }
+
+    /// Finds the file that now has the name, and what became of the one that had it.
+    fn look(&mut self) -> io::Result<()> {
+        for open in &mut self.old {
+            open.lingers += 1;
+        }
+        let Some(named) = open(&self.path)? else { return Ok(()) };
+        let metadata = named.metadata()?;
+        match self.current.take() {
+            None => {
+                let position = Position::start(&named)?;
+                self.current = Some(Open { file: named, position, lingers: 0 });
+            }
+            Some(open) if !open.position.is_file(&metadata) => {
+                self.old.push(open);
+                self.take_unseen()?;
+                let position = Position::start(&named)?;
+                self.current = Some(Open { file: named, position, lingers: 0 });
+            }
+            Some(open) if !open.position.holds(&named)? => {
+                // Copied and truncated: the rest of what was there lies in the copy.
+                if let Some(copy) = self.copy_of(&open.position)? {
+                    self.old.push(copy);
+                }
+                let position = Position::start(&named)?;
+                self.current = Some(Open { file: named, position, lingers: 0 });
+            }
+            Some(open) => self.current = Some(open),
+        }
+        Ok(())
+    }
+
+    /// Finds the file of a committed position: under its name, or renamed beside it.
+    fn reopen(&mut self, position: &Position) -> io::Result<()> {
+        if let Some(file) = open(&self.path)?
+            && position.is_file(&file.metadata()?)
+        {
+            if position.holds(&file)? {
+                self.current = Some(Open { file, position: position.clone(), lingers: 0 });
+            } else if let Some(copy) = self.copy_of(position)? {
+                self.old.push(copy);
+            }
+            return Ok(());
+        }
+        for path in self.siblings()? {
+            let Some(file) = open(&path)? else { continue };
+            if position.is_file(&file.metadata()?) && position.holds(&file)? {
+                self.old.push(Open { file, position: position.clone(), lingers: 0 });
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the files beside the log that nobody has read: written and rotated away between two
+    /// looks. Without any known file nothing beside the log is ours.
+    fn take_unseen(&mut self) -> io::Result<()> {
+        if self.known.is_empty() {
+            return Ok(());
+        }
+        let mut unseen = Vec::new();
+        for path in self.siblings()? {
+            let Some(file) = open(&path)? else { continue };
+            let metadata = file.metadata()?;
+            let mut is_known = false;
+            for position in self.known.iter().chain(self.old.iter().map(|open| &open.position)) {
+                let is_same = position.is_file(&metadata) || position.head_bytes == HEAD_BYTES;
+                is_known |= is_same && position.holds(&file)?;
+            }
+            if !is_known && metadata.is_file() {
+                let position = Position::start(&file)?;
+                unseen.push((metadata.modified()?, Open { file, position, lingers: 0 }));
+            }
+        }
+        unseen.sort_by_key(|(modified, _)| *modified);
+        self.old.extend(unseen.into_iter().map(|(_, open)| open));
+        Ok(())
+    }
+
+    /// Finds the copy that a truncating rotation made: another file with the same head.
+    fn copy_of(&self, position: &Position) -> io::Result<Option<Open>> {
+        if position.head_bytes == 0 {
+            return Ok(None);
+        }
+        for path in self.siblings()? {
+            let Some(file) = open(&path)? else { continue };
+            let metadata = file.metadata()?;
+            if !position.is_file(&metadata)
+                && position.holds(&file)?
+                && !self.is_read(&file, &metadata)?
+            {
+                let own =
+                    Position { device: metadata.dev(), inode: metadata.ino(), ..position.clone() };
+                return Ok(Some(Open { file, position: own, lingers: 0 }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns whether a file has a position of its own already.
+    fn is_read(&self, file: &File, metadata: &fs::Metadata) -> io::Result<bool> {
+        for position in &self.known {
+            if position.is_file(metadata) && position.holds(file)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the files beside the followed one whose names begin with its name.
+    fn siblings(&self) -> io::Result<Vec<PathBuf>> {
+        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
+            return Ok(Vec::new());
+        };
+        let name = name.to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder)?.take(SIBLINGS_MAX) {
+            let path = entry?.path();
+            let other = path.file_name().map(|n| n.to_string_lossy().into_owned());
+            if other.is_some_and(|other| other != name && other.starts_with(&name)) {
+                found.push(path);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+/// Where a file is read from when nothing is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// From its beginning.
+    AtBeginning,
+    /// From its end: what lies in it was counted by nobody and is not ours to count.
+    AtEnd,
+}
+
+/// Reads complete lines into a batch, up to its size.
+fn read_lines(open: &Open, batch: &mut Batch) -> io::Result<()> {
+    let length = open.file.metadata()?.len();
+    let from = open.position.offset;
+    let wanted = length.saturating_sub(from).min(BATCH_BYTES);
+    let mut bytes = vec![0; wanted as usize];
+    let read = read_at_most(&open.file, &mut bytes, from)?;
+    bytes.truncate(read);
+    let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') else {
+        if bytes.len() > LINE_MAX {
+            batch.broken += 1;
+            let position = open.position.advanced(&open.file, from + bytes.len() as u64)?;
+            batch.positions.push(position);
+        } else {
+            // Said even when nothing is new: it takes the place of what the file was before.
+            batch.positions.push(open.position.clone());
+        }
+        return Ok(());
+    };
+    for line in bytes[..last].split(|byte| *byte == b'\n') {
+        if line.len() > LINE_MAX {
+            batch.broken += 1;
+        } else {
+            batch.lines.push(line.to_vec());
+        }
+    }
+    let offset = from + last as u64 + 1;
+    batch.is_full |= offset < length && wanted == BATCH_BYTES;
+    batch.positions.push(open.position.advanced(&open.file, offset)?);
+    Ok(())
+}
+
+fn read_at_most(file: &File, buffer: &mut [u8], from: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], from + done as u64)? {
+            0 => break,
+            more => done += more,
+        }
+    }
+    Ok(done)
+}
+
+/// Returns where the last complete line ends.
+fn last_line_end(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(LINE_MAX as u64);
+    let mut bytes = vec![0; (length - from) as usize];
+    let read = read_at_most(file, &mut bytes, from)?;
+    let end = bytes[..read].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at as u64 + 1);
+    Ok(from + end)
+}
+
+/// Opens a file that may not be there.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+    use std::path::Path;
+
+    use super::{Follower, Position, Start};
+
+    fn append(path: &Path, lines: &[String]) {
+        let mut file = OpenOptions::new().create(true).append(true).open(path).expect("opened");
+        for line in lines {
+            file.write_all(format!("{line}\n").as_bytes()).expect("written");
+        }
+    }
+
+    /// A reader that forgets everything but what it committed.
+    struct Reader {
+        committed: Vec<Position>,
+        seen: Vec<String>,
+    }
+
+    impl Reader {
+        fn restart_and_read(&mut self, path: &Path) {
+            let mut follower =
+                Follower::new(path, &self.committed, Start::AtBeginning).expect("started");
+            self.read(&mut follower);
+        }
+
+        fn read(&mut self, follower: &mut Follower) {
+            let batch = follower.poll().expect("polled");
+            let text = |line: &Vec<u8>| String::from_utf8(line.clone()).expect("text");
+            self.seen.extend(batch.lines.iter().map(text));
+            for position in &batch.positions {
+                self.committed.retain(|p| p.inode != position.inode);
+                self.committed.push(position.clone());
+            }
+            follower.commit(&batch);
+        }
+    }
+
+    fn numbered(range: std::ops::Range<u32>) -> Vec<String> {
+        range.map(|n| format!("line {n} {}", "x".repeat(300))).collect()
+    }
+
+    #[test]
+    fn nothing_is_lost_or_doubled_over_rotations_and_restarts() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("access.json");
+        let mut reader = Reader { committed: Vec::new(), seen: Vec::new() };
+        let mut all = numbered(1000..1001);
+        append(&path, &all);
+        reader.restart_and_read(&path);
+        for round in 0..30u32 {
+            let lines = numbered(round * 10..round * 10 + 5);
+            append(&path, &lines);
+            all.extend(lines);
+            if round % 3 != 0 {
+                reader.restart_and_read(&path);
+            }
+            let late = numbered(round * 10 + 5..round * 10 + 10);
+            append(&path, &late);
+            all.extend(late);
+            let rotated = dir.path().join(format!("access.json.{round}"));
+            if round % 2 == 0 {
+                fs::rename(&path, &rotated).expect("renamed");
+            } else {
+                fs::copy(&path, &rotated).expect("copied");
+                let file = OpenOptions::new().write(true).open(&path).expect("opened");
+                file.set_len(0).expect("truncated");
+            }
+            reader.restart_and_read(&path);
+        }
+        assert_eq!(reader.seen.len(), all.len());
+        assert_eq!(reader.seen, all);
+    }
+
+    #[test]
+    fn a_line_without_its_end_is_not_a_line_yet() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("access.json");
+        fs::write(&path, "one\ntw").expect("written");
+        let mut reader = Reader { committed: Vec::new(), seen: Vec::new() };
+        let mut follower = Follower::new(&path, &[], Start::AtBeginning).expect("started");
+        reader.read(&mut follower);
+        assert_eq!(reader.seen, ["one"]);
+        append(&path, &["o".to_owned()]);
+        reader.read(&mut follower);
+        assert_eq!(reader.seen, ["one", "two"]);
+    }
+
+    #[test]
+    fn writes_to_the_renamed_file_are_still_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("access.json");
+        append(&path, &numbered(0..3));
+        let mut reader = Reader { committed: Vec::new(), seen: Vec::new() };
+        let mut follower = Follower::new(&path, &[], Start::AtBeginning).expect("started");
+        reader.read(&mut follower);
+        let moved = dir.path().join("access.json.1");
+        fs::rename(&path, &moved).expect("renamed");
+        append(&path, &numbered(3..4));
+        reader.read(&mut follower);
+        append(&moved, &numbered(4..6));
+        reader.read(&mut follower);
+        assert_eq!(reader.seen.len(), 6);
+    }
+
+    #[test]
+    fn an_unknown_file_can_be_taken_from_its_end() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("access.json");
+        append(&path, &numbered(0..3));
+        let mut reader = Reader { committed: Vec::new(), seen: Vec::new() };
+        let mut follower = Follower::new(&path, &[], Start::AtEnd).expect("started");
+        reader.read(&mut follower);
+        append(&path, &numbered(3..4));
+        reader.read(&mut follower);
+        assert_eq!(reader.seen, numbered(3..4));
+    }
+}

@@ -1,0 +1,60 @@
+//! The asking side: one connection to an agent's socket, one request and one answer at a time, each
+//! with a time limit.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use guanka_core::quantity::Millis;
+
+use super::frame::{self, FrameKind};
+use super::wire::{Answer, Request};
+
+/// A connection to an agent.
+pub struct Client {
+    stream: UnixStream,
+}
+
+impl Client {
+    /// Connects to an agent's socket. Each answer must come within the limit.
+    pub fn connect(socket: &Path, limit: Millis) -> io::Result<Self> {
+        let stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(Duration::from_millis(limit.0)))?;
+        stream.set_write_timeout(Some(Duration::from_millis(limit.0)))?;
+        Ok(Self { stream })
+    }
+
+    /// Asks and waits for the answer.
+    pub fn ask(&mut self, request: &Request) -> io::Result<Answer> {
+        self.ask_with_files(request, &mut std::iter::empty())
+    }
+
+    /// Asks, sends the files that belong to the request, and waits for the answer.
+    pub fn ask_with_files(
+        &mut self,
+        request: &Request,
+        files: &mut dyn Iterator<Item = io::Result<Vec<u8>>>,
+    ) -> io::Result<Answer> {
+        let message = serde_json::to_vec(request).map_err(io::Error::other)?;
+        frame::write(&mut self.stream, FrameKind::Message, &message)?;
+        for file in files {
+            send_file(&mut self.stream, &file?)?;
+        }
+        match frame::read(&mut self.stream)? {
+            Some((FrameKind::Message, bytes)) => {
+                serde_json::from_slice(&bytes).map_err(io::Error::other)
+            }
+            Some((FrameKind::Bytes, _)) => Err(io::Error::other("the agent sent a file")),
+            None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the agent hung up")),
+        }
+    }
+}
+
+/// Sends one file in pieces, ended by an empty one.
+fn send_file(stream: &mut UnixStream, bytes: &[u8]) -> io::Result<()> {
+    for piece in bytes.chunks(1 << 20) {
+        frame::write(stream, FrameKind::Bytes, piece)?;
+    }
+    frame::write(stream, FrameKind::Bytes, &[])
+}

@@ -1,0 +1,82 @@
+//! Frames: a kind, a length, the bytes. Bounded, so that a broken peer cannot fill the memory.
+
+use std::io::{self, Read, Write};
+
+/// The most that one frame holds: a chunk of a file, or an answer with three days of windows.
+pub const FRAME_MAX: u32 = 64 << 20;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// A message as JSON.
+    Message,
+    /// A piece of a file.
+    Bytes,
+}
+
+/// Writes one frame.
+pub fn write(stream: &mut impl Write, kind: FrameKind, bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= FRAME_MAX);
+    let length = length.ok_or_else(|| io::Error::other("a frame of more than 64 MiB"))?;
+    let tag = match kind {
+        FrameKind::Message => b'M',
+        FrameKind::Bytes => b'B',
+    };
+    let mut head = [tag, 0, 0, 0, 0];
+    head[1..].copy_from_slice(&length.to_be_bytes());
+    stream.write_all(&head)?;
+    stream.write_all(bytes)?;
+    stream.flush()
+}
+
+/// Reads one frame; `None` when the peer has ended before one began.
+pub fn read(stream: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u8>)>> {
+    let mut head = [0; 5];
+    match stream.read(&mut head)? {
+        0 => return Ok(None),
+        some => stream.read_exact(&mut head[some..])?,
+    }
+    let kind = match head[0] {
+        b'M' => FrameKind::Message,
+        b'B' => FrameKind::Bytes,
+        other => {
+            let text = format!("a frame of the unknown kind {other}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+    };
+    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+    if length > FRAME_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame of more than 64 MiB"));
+    }
+    let mut bytes = vec![0; length as usize];
+    stream.read_exact(&mut bytes)?;
+    Ok(Some((kind, bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FrameKind, read, write};
+
+    #[test]
+    fn frames_come_back_and_a_cut_one_is_an_error() {
+        let mut stream = Vec::new();
+        write(&mut stream, FrameKind::Message, b"{}").expect("written");
+        write(&mut stream, FrameKind::Bytes, &[0; 1000]).expect("written");
+        let mut reader = stream.as_slice();
+        let first = read(&mut reader).expect("whole");
+        assert_eq!(first, Some((FrameKind::Message, b"{}".to_vec())));
+        assert_eq!(read(&mut reader).expect("whole").map(|(_, b)| b.len()), Some(1000));
+        assert_eq!(read(&mut reader).expect("the end"), None);
+        for cut in 1..stream.len() {
+            let mut reader = &stream[..cut];
+            while let Ok(Some(_)) = read(&mut reader) {}
+            assert!(reader.is_empty(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_bound_is_refused_before_any_memory_is_taken() {
+        let hostile = [b'M', 0xff, 0xff, 0xff, 0xff];
+        assert!(read(&mut hostile.as_slice()).is_err());
+    }
+}

@@ -1,0 +1,141 @@
+//! The answering side: a unix socket that only its owner may use, one thread a connection, bounded in
+//! number.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::frame::{self, FrameKind};
+use super::wire::{Answer, Request};
+
+/// The most connections at a time: a driver, a few people looking, a bench.
+const CONNECTIONS_MAX: usize = 64;
+/// A peer that says nothing for this long is let go; a driver asks every second.
+const IDLE: Duration = Duration::from_secs(300);
+/// The most that one file of a release holds.
+const FILE_MAX: usize = 1 << 30;
+
+/// One asker's connection, seen from a request that files follow.
+pub struct Session<'a> {
+    stream: &'a mut UnixStream,
+}
+
+/// A socket to answer on.
+pub struct Server {
+    listener: UnixListener,
+}
+
+impl Server {
+    /// Takes the socket. A file left by an agent that was killed is replaced; a living agent keeps
+    /// it, and the caller is told.
+    pub fn bind(socket: &Path) -> io::Result<Self> {
+        if let Some(folder) = socket.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        if UnixStream::connect(socket).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there"));
+        }
+        match fs::remove_file(socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(socket)?;
+        fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener })
+    }
+
+    /// Answers for ever.
+    pub fn serve(
+        &self,
+        answer: Arc<dyn Fn(Request, &mut Session<'_>) -> Answer + Send + Sync>,
+    ) -> io::Result<()> {
+        let open = Arc::new(AtomicUsize::new(0));
+        for stream in self.listener.incoming() {
+            let stream = stream?;
+            if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
+                open.fetch_sub(1, Ordering::SeqCst);
+                continue;
+            }
+            let (open, answer) = (Arc::clone(&open), Arc::clone(&answer));
+            thread::spawn(move || {
+                // A peer that breaks off is its own affair; what it asked for was done or refused.
+                let _ = converse(stream, answer.as_ref());
+                open.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        Ok(())
+    }
+}
+
+fn converse(
+    mut stream: UnixStream,
+    answer: &(dyn Fn(Request, &mut Session<'_>) -> Answer + Send + Sync),
+) -> io::Result<()> {
+    stream.set_read_timeout(Some(IDLE))?;
+    stream.set_write_timeout(Some(IDLE))?;
+    while let Some((kind, bytes)) = frame::read(&mut stream)? {
+        if kind != FrameKind::Message {
+            return Err(io::Error::other("a file that no request announced"));
+        }
+        let request = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
+        let given = answer(request, &mut Session { stream: &mut stream });
+        let message = serde_json::to_vec(&given).map_err(io::Error::other)?;
+        frame::write(&mut stream, FrameKind::Message, &message)?;
+    }
+    Ok(())
+}
+
+impl Session<'_> {
+    /// Reads the next file that belongs to the request, of exactly the size announced.
+    pub fn file(&mut self, size_bytes: u64) -> io::Result<Vec<u8>> {
+        let wrong = || io::Error::new(io::ErrorKind::InvalidData, "a file of another size");
+        let size = usize::try_from(size_bytes).ok().filter(|size| *size <= FILE_MAX);
+        let size = size.ok_or_else(wrong)?;
+        let mut bytes = Vec::new();
+        loop {
+            match frame::read(self.stream)? {
+                Some((FrameKind::Bytes, piece)) if piece.is_empty() => break,
+                Some((FrameKind::Bytes, piece)) if bytes.len() + piece.len() <= size => {
+                    bytes.extend(piece);
+                }
+                _ => return Err(wrong()),
+            }
+        }
+        if bytes.len() == size { Ok(bytes) } else { Err(wrong()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use guanka_core::quantity::Millis;
+
+    use super::{Server, Session};
+    use crate::transport::client::Client;
+    use crate::transport::wire::{Answer, Request};
+
+    #[test]
+    fn a_request_gets_its_answer_and_a_second_agent_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let socket = dir.path().join("run/agent.sock");
+        let server = Server::bind(&socket).expect("bound");
+        let answer = |request: Request, _: &mut Session<'_>| match request {
+            Request::Services => Answer::Services { services: Vec::new() },
+            _ => Answer::Done,
+        };
+        thread::spawn(move || server.serve(Arc::new(answer)));
+        let mut client = Client::connect(&socket, Millis::from_secs(5)).expect("connected");
+        let services = client.ask(&Request::Services).expect("answered");
+        assert!(matches!(services, Answer::Services { .. }));
+        assert!(matches!(client.ask(&Request::Verify).expect("answered"), Answer::Done));
+        assert!(Server::bind(&socket).is_err());
+    }
+}

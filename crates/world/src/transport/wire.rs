@@ -1,0 +1,388 @@
+//! The messages. Typed, versioned, bounded; they name things by id, never by a path from outside. A
+//! request that is repeated gets the same answer.
+
+use std::collections::BTreeMap;
+
+use guanka_core::facts::declared::Declared;
+use guanka_core::facts::release::Manifest;
+use guanka_core::name::{Arm, Digest, ServiceName};
+use guanka_core::quantity::SharePercent;
+use guanka_core::rollout::effect::Effect;
+use guanka_core::rollout::event::Event;
+use guanka_core::say::Said;
+use guanka_core::signals::window::Window;
+use serde::{Deserialize, Serialize};
+
+use crate::load::LoadRun;
+use crate::store::audit::Entry;
+use crate::store::journal::Row;
+use crate::store::metrics::Source;
+
+/// The version of the protocol. An agent and a command line of different versions say so.
+pub const PROTOCOL: u32 = 1;
+
+/// What an agent is asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ask")]
+pub enum Request {
+    /// Who are you?
+    Hello {
+        /// The asker's protocol.
+        protocol: u32,
+    },
+    /// Takes a service's lease, with the next epoch.
+    TakeLease {
+        /// The service.
+        service: ServiceName,
+        /// Who takes it: person, host, process.
+        holder: String,
+    },
+    /// Keeps a lease for another 30 s.
+    RenewLease {
+        /// The service.
+        service: ServiceName,
+        /// The epoch it was taken with.
+        epoch: u64,
+    },
+    /// Gives a lease back.
+    GiveLease {
+        /// The service.
+        service: ServiceName,
+        /// The epoch it was taken with.
+        epoch: u64,
+    },
+    /// Appends a record to a service's journal; needs the lease.
+    Append {
+        /// The service.
+        service: ServiceName,
+        /// The epoch of the lease.
+        epoch: u64,
+        /// The record's number in the journal.
+        number: u64,
+        /// The record's JSON.
+        record: String,
+    },
+    /// Reads a service's journal.
+    ReadJournal {
+        /// The service.
+        service: ServiceName,
+        /// From this number on.
+        from: u64,
+    },
+    /// Tells the settings of a service: its declaration and its routes. Needs the lease.
+    Configure {
+        /// The epoch of the lease.
+        epoch: u64,
+        /// The declaration.
+        declared: Box<Declared>,
+        /// The routes of the source, as `METHOD /pattern`.
+        routes: Vec<String>,
+    },
+    /// What would installing the service change?
+    PlanInstall {
+        /// The declaration.
+        declared: Box<Declared>,
+    },
+    /// Installs the service: ports, share folders, nginx files, the one reload. Needs the lease.
+    Install {
+        /// The service.
+        service: ServiceName,
+        /// The epoch of the lease.
+        epoch: u64,
+    },
+    /// Takes the service off the host: nginx files, arms, state. Needs the lease.
+    Remove {
+        /// The service.
+        service: ServiceName,
+        /// The epoch of the lease.
+        epoch: u64,
+    },
+    /// Puts a release in place; one frame of bytes for each file follows, in the manifest's order.
+    Stage {
+        /// The service.
+        service: ServiceName,
+        /// The epoch of the lease.
+        epoch: u64,
+        /// What is coming.
+        manifest: Box<Manifest>,
+    },
+    /// Performs an effect. Long ones answer `Working` until they are done: ask again.
+    Perform {
+        /// The service.
+        service: ServiceName,
+        /// The effect, with its key and epoch.
+        effect: Box<Effect>,
+        /// The release it is about.
+        release: Digest,
+    },
+    /// How is the service?
+    Observe {
+        /// The service.
+        service: ServiceName,
+    },
+    /// The windows that begin in a time.
+    Windows {
+        /// The service.
+        service: ServiceName,
+        /// Whose requests.
+        source: Source,
+        /// From here, milliseconds since 1970.
+        from_ms: u64,
+        /// Up to here, not included.
+        to_ms: u64,
+    },
+    /// The last lines of an arm's output.
+    Logs {
+        /// The service.
+        service: ServiceName,
+        /// The arm; both without it.
+        arm: Option<Arm>,
+        /// How many lines.
+        lines: usize,
+    },
+    /// The services of this host.
+    Services,
+    /// Appends to the audit log.
+    Audit {
+        /// The service.
+        service: ServiceName,
+        /// The epoch of the lease.
+        epoch: u64,
+        /// The record's JSON.
+        record: String,
+    },
+    /// Reads the audit log.
+    ReadAudit {
+        /// From this number on.
+        from: u64,
+    },
+    /// Checks the chains of the audit log and of every journal.
+    Verify,
+    /// Stores a report under its rollout's number.
+    StoreReport {
+        /// The service.
+        service: ServiceName,
+        /// The rollout's number.
+        number: u64,
+        /// The report's JSON.
+        report: String,
+    },
+    /// Reads a stored report; the newest without a number.
+    ReadReport {
+        /// The service.
+        service: ServiceName,
+        /// The rollout's number.
+        number: Option<u64>,
+    },
+}
+
+/// What an agent answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum Answer {
+    /// Who it is.
+    Hello {
+        /// Its protocol.
+        protocol: u32,
+        /// Its version.
+        version: String,
+        /// Its root folder.
+        root: String,
+        /// The clocks of its machine.
+        clock: guanka_core::rollout::clock::Reading,
+    },
+    /// Done; nothing to tell.
+    Done,
+    /// The lease, with its epoch.
+    Leased {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// Somebody else holds the lease.
+    Held {
+        /// Who.
+        holder: String,
+        /// Since when, milliseconds since 1970.
+        since_ms: u64,
+        /// When it ends by itself at the latest, in milliseconds from now.
+        ends_in_ms: u64,
+    },
+    /// The record as it stands in the journal.
+    Appended {
+        /// The row.
+        row: Row,
+    },
+    /// The journal's records.
+    Journal {
+        /// The rows.
+        rows: Vec<Row>,
+    },
+    /// What installing changes.
+    Plan {
+        /// The changes; none means that all is in place.
+        changes: Vec<HostChange>,
+    },
+    /// The release is in place.
+    Staged {
+        /// It was there already.
+        was_there: bool,
+        /// It was there and damaged, and has been put right.
+        healed: bool,
+    },
+    /// An effect is at work.
+    Working {
+        /// How far it is, for people.
+        progress: Said,
+    },
+    /// An effect is done.
+    Performed {
+        /// What happened.
+        event: Box<Event>,
+    },
+    /// A load run is done; the asker judges it.
+    Loaded {
+        /// What was counted.
+        run: Box<LoadRun>,
+    },
+    /// The service on this host.
+    Observed {
+        /// What was seen.
+        view: Box<HostView>,
+    },
+    /// Windows.
+    Windows {
+        /// In order of time.
+        windows: Vec<Window>,
+        /// Up to where the log has been read, milliseconds since 1970.
+        read_to_ms: u64,
+    },
+    /// Lines of output.
+    Lines {
+        /// The lines, each with its arm before it.
+        lines: Vec<(Arm, String)>,
+    },
+    /// The services of this host.
+    Services {
+        /// In name order.
+        services: Vec<ServiceName>,
+    },
+    /// Entries of the audit log.
+    AuditLog {
+        /// In order.
+        entries: Vec<Entry>,
+    },
+    /// The chains are whole.
+    Verified {
+        /// Entries of the audit log.
+        audit: u64,
+        /// The last entry's hash.
+        head: String,
+        /// Records of each journal.
+        journals: BTreeMap<String, u64>,
+    },
+    /// A stored report.
+    Report {
+        /// The rollout's number.
+        number: u64,
+        /// The report's JSON.
+        report: String,
+    },
+    /// It could not be done.
+    Failed {
+        /// What kind of failure.
+        kind: FailedKind,
+        /// Why.
+        why: Said,
+        /// What to do next.
+        next: Said,
+    },
+}
+
+/// What kind of failure an agent answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedKind {
+    /// The host could not do it; nothing has changed.
+    CouldNot,
+    /// The asker's epoch or lease is not the present one.
+    Fenced,
+    /// What was asked does not exist.
+    NotThere,
+    /// What was asked makes no sense to this agent.
+    Refused,
+    /// A chain is broken.
+    Broken,
+}
+
+/// A change that a plan would make on a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostChange {
+    /// The file or thing.
+    pub what: String,
+    /// `+` new, `~` changed, `=` as it is, `-` removed.
+    pub sign: char,
+    /// The text before, where it is a text.
+    pub before: Option<String>,
+    /// The text after, where it is a text.
+    pub after: Option<String>,
+    /// In a sentence.
+    pub says: Said,
+}
+
+/// A service on a host, as the agent sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostView {
+    /// The service is installed: nginx asks the share.
+    pub is_installed: bool,
+    /// Green's share, as nginx reads it.
+    pub green: Option<SharePercent>,
+    /// The arm that stays when no driver speaks.
+    pub active: Option<Arm>,
+    /// The arms.
+    pub arms: BTreeMap<Arm, ArmView>,
+    /// Who holds the service's lease.
+    pub lease: Option<LeaseView>,
+    /// The canary's lease.
+    pub canary: Option<CanaryView>,
+    /// The highest epoch seen.
+    pub epoch: u64,
+    /// Where the site listens, `127.0.0.1:8080`.
+    pub site: Option<String>,
+    /// Lines of the access log that could not be understood.
+    pub broken_lines: u64,
+}
+
+/// An arm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmView {
+    /// The release it points to.
+    pub release: Option<Digest>,
+    /// Its port.
+    pub port: u16,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// It answers its probes.
+    pub is_ready: bool,
+    /// It crashes again and again.
+    pub is_crashing: bool,
+}
+
+/// A service's lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// Who holds it.
+    pub holder: String,
+    /// When it ends by itself at the latest, in milliseconds from now.
+    pub ends_in_ms: u64,
+}
+
+/// A canary's lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryView {
+    /// The number of the share command whose lease it is.
+    pub seq: u64,
+    /// The candidate's arm.
+    pub arm: Arm,
+    /// It ran out, and the agent sent everything to the stable arm.
+    pub has_expired: bool,
+}
