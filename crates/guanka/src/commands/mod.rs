@@ -5,6 +5,7 @@ mod exec;
 mod help;
 mod load;
 mod project;
+mod prove;
 mod schema;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -33,6 +34,8 @@ pub(crate) struct Cli {
 enum Verb {
     /// Load a service at a fixed rate and measure from the due time.
     Load(load::Args),
+    /// Say what the evidence shows: good 0, bad 3, else 9.
+    Prove(prove::Args),
     /// Print the JSON Schema of guanka.toml.
     Schema(schema::Args),
     /// Print completions for a shell.
@@ -61,6 +64,7 @@ pub(crate) fn main() -> Exit {
 fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
     match verb {
         Verb::Load(args) => load::run(args, terminal),
+        Verb::Prove(args) => prove::run(args, terminal),
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),
         Verb::Exec(args) => exec::run(args, terminal),
