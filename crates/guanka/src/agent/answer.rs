@@ -175,7 +175,9 @@ fn stage(
             Ok(Box::new(std::io::Cursor::new(bytes)))
         });
         match staged {
-            Ok(staged) => Answer::Staged { was_there: staged.was_there, healed: staged.healed },
+            Ok(staged) => {
+                Answer::Staged { was_there: staged.was_there, healed: staged.healed.is_some() }
+            }
             Err(error) => Answer::Failed {
                 kind: FailedKind::CouldNot,
                 why: error.said(),
@@ -389,7 +391,10 @@ fn refused(why: Said) -> Answer {
     Answer::Failed {
         kind: FailedKind::CouldNot,
         why,
-        next: Said::new("什么也没有改动;修好后再试", "nothing was changed; put it right and try again"),
+        next: Said::new(
+            "什么也没有改动;修好后再试",
+            "nothing was changed; put it right and try again",
+        ),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The arms: started when idle, ready by their own probes, stopped once nobody is connected any more.
+//! The arms: started when idle, ready by their own probes, stopped once nobody is connected any
+//! more.
 
 use guanka_core::name::{Arm, Digest};
 use guanka_core::quantity::Millis;
@@ -80,13 +81,8 @@ fn started(
         let run_as = users::resolve(&agent.host, &service.name, wanted)
             .map_err(|error| other(error.to_string()))?;
         let port = allotted.of(arm);
-        let spec = ArmSpec::from_declared(
-            &agent.host,
-            declared,
-            &manifest.program,
-            (arm, port),
-            run_as,
-        );
+        let spec =
+            ArmSpec::from_declared(&agent.host, declared, &manifest.program, (arm, port), run_as);
         spec.store(&agent.host).map_err(|error| other(error.to_string()))?;
         if !guanka_world::files::exists(&agent.host.active_file(&service.name)) {
             mark_active(&agent.host, &service.name, arm).map_err(|e| other(e.to_string()))?;
@@ -95,8 +91,7 @@ fn started(
         if let Some(held) = lock(&service.held).remove(&arm) {
             held.release();
         }
-        let status =
-            manager.start(&service.name, arm).map_err(|error| other(error.to_string()))?;
+        let status = manager.start(&service.name, arm).map_err(|error| other(error.to_string()))?;
         if let ArmStatus::Failed { why } = status {
             return Err(other(why));
         }
@@ -117,8 +112,8 @@ pub(super) fn owns_its_port(agent: &Agent, service: &Service, arm: Arm) -> bool 
     ports::owner_of(allotted.of(arm)).is_some_and(|owner| owner.pid == pid)
 }
 
-/// Stops an arm once nobody is connected to it, at the latest when every connection that nginx could
-/// still hold has run out; the program's own shutdown answers what is open then.
+/// Stops an arm once nobody is connected to it, at the latest when every connection that nginx
+/// could still hold has run out; the program's own shutdown answers what is open then.
 pub(super) fn stop(
     agent: &Agent,
     service: &Service,

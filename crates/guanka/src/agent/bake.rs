@@ -100,8 +100,7 @@ fn run(agent: &Agent, service: &Service, stored: Stored, stop: &AtomicBool) {
     let hand_over = |before_ms: u64| {
         let mut windows = lock(&windows);
         let later = windows.split_off(&before_ms);
-        let mut full: Vec<Window> =
-            std::mem::replace(&mut *windows, later).into_values().collect();
+        let mut full: Vec<Window> = std::mem::replace(&mut *windows, later).into_values().collect();
         full.retain(|window| !window.cells.is_empty());
         if !full.is_empty() {
             let now = clock::now_ms();

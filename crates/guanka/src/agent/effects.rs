@@ -86,8 +86,9 @@ fn work(
             let command = ArmCommand { host: host.clone(), seq, arm: *arm };
             Ok(arms::start(agent, service, &command, release, progress))
         }
-        Action::BeginBake { host } => bake::begin(agent, service)
-            .map(|()| Event::BakeBegun { host: host.clone(), seq }),
+        Action::BeginBake { host } => {
+            bake::begin(agent, service).map(|()| Event::BakeBegun { host: host.clone(), seq })
+        }
         Action::SetShare { host, candidate_arm, candidate_share, hold } => {
             bake::end(agent, service);
             let command = ShareCommand {
@@ -114,7 +115,8 @@ fn work(
     }
 }
 
-/// Keeps an answer for who asks again. A failed one is not kept: the rollout counts tries by number.
+/// Keeps an answer for who asks again. A failed one is not kept: the rollout counts tries by
+/// number.
 fn remember(agent: &Agent, service: &Service, key: &str, answer: &Answer) {
     if let Answer::Performed { event } = answer
         && let Ok(text) = serde_json::to_string(event)

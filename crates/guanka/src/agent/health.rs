@@ -1,5 +1,5 @@
-//! How the arms do: probed at the declared interval, so that a candidate that loses its readiness is
-//! known at once and not only by its statistics.
+//! How the arms do: probed at the declared interval, so that a candidate that loses its readiness
+//! is known at once and not only by its statistics.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

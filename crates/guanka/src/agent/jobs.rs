@@ -1,5 +1,5 @@
-//! Work that takes longer than an answer may: it runs in a thread of its own under its effect's key,
-//! and who asks again hears how far it is, until it is done.
+//! Work that takes longer than an answer may: it runs in a thread of its own under its effect's
+//! key, and who asks again hears how far it is, until it is done.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;

@@ -1,5 +1,6 @@
-//! The service's lease: who may change it, until when, with which epoch. A dead holder blocks nobody
-//! for longer than the lease's time, and a holder known to be dead on this machine not at all.
+//! The service's lease: who may change it, until when, with which epoch. A dead holder blocks
+//! nobody for longer than the lease's time, and a holder known to be dead on this machine not at
+//! all.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -32,8 +33,8 @@ struct Stored {
 }
 
 impl Lease {
-    /// Reads the lease that an agent before this one kept. How long ago it was renewed is not known,
-    /// so it holds for its whole time again.
+    /// Reads the lease that an agent before this one kept. How long ago it was renewed is not
+    /// known, so it holds for its whole time again.
     pub(super) fn load(host: &HostRoot, service: &ServiceName) -> Option<Self> {
         let text = files::read_text(&path(host, service), 1 << 16).ok()?;
         Some(Self { stored: serde_json::from_str(&text).ok()?, renewed: Instant::now() })
@@ -103,8 +104,8 @@ pub(super) fn allows(service: &Service, epoch: u64) -> bool {
     renew(service, epoch)
 }
 
-/// Returns whether a holder is a process of this machine that has ended. The holder's name ends with
-/// ` pid N start T`; another machine's holder has none, and its silence is all that tells.
+/// Returns whether a holder is a process of this machine that has ended. The holder's name ends
+/// with ` pid N start T`; another machine's holder has none, and its silence is all that tells.
 fn is_gone(holder: &str) -> bool {
     let words: Vec<&str> = holder.split_whitespace().collect();
     let [.., "pid", pid, "start", start] = words.as_slice() else { return false };

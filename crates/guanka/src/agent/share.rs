@@ -49,8 +49,8 @@ pub(super) struct ShareCommand {
 }
 
 impl Canary {
-    /// Reads the lease that an agent before this one kept. How long ago it was renewed is not known;
-    /// it holds for its whole time once more and no longer.
+    /// Reads the lease that an agent before this one kept. How long ago it was renewed is not
+    /// known; it holds for its whole time once more and no longer.
     pub(super) fn load(host: &HostRoot, service: &ServiceName) -> Option<Self> {
         let text = files::read_text(&path(host, service), 1 << 16).ok()?;
         Some(Self { stored: serde_json::from_str(&text).ok()?, renewed: Instant::now() })
@@ -63,11 +63,8 @@ impl Canary {
 
 /// Sets a share and proves it. On any doubt the share before is back.
 pub(super) fn set(agent: &Agent, service: &Service, command: &ShareCommand) -> Event {
-    let failed = |fault: Fault| Event::ShareFailed {
-        host: command.host.clone(),
-        seq: command.seq,
-        fault,
-    };
+    let failed =
+        |fault: Fault| Event::ShareFailed { host: command.host.clone(), seq: command.seq, fault };
     let Some(before) = proxy::share::read(&agent.host, &service.name) else {
         return failed(Fault::Other("the share has never been installed".to_owned()));
     };
@@ -190,7 +187,8 @@ pub(super) fn renew(service: &Service, ttl: Millis) -> bool {
     }
 }
 
-/// Takes all requests from a candidate whose driver is silent. The driver hears of it when it is back.
+/// Takes all requests from a candidate whose driver is silent. The driver hears of it when it is
+/// back.
 pub(super) fn expire(agent: &Agent, service: &Service) {
     let _doing = lock(&service.doing);
     let mut canary = lock(&service.canary);
@@ -215,8 +213,7 @@ fn keep_lease(agent: &Agent, service: &Service, command: &ShareCommand) -> std::
         }
         return Ok(());
     };
-    let stored =
-        StoredCanary { arm: command.candidate, seq: command.seq, ttl, has_expired: false };
+    let stored = StoredCanary { arm: command.candidate, seq: command.seq, ttl, has_expired: false };
     store(&agent.host, &service.name, &stored)?;
     *lock(&service.canary) = Some(Canary { stored, renewed: Instant::now() });
     Ok(())

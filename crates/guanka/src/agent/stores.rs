@@ -24,8 +24,8 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// Opens the stores, puts this program where arms are started from, and knows again every service
-    /// that was configured.
+    /// Opens the stores, puts this program where arms are started from, and knows again every
+    /// service that was configured.
     pub(super) fn open(host: HostRoot) -> Result<Self, StoreError> {
         files::make_dir(&host.state(), 0o711)?;
         install_launcher(&host)?;
@@ -47,8 +47,8 @@ impl Agent {
         Ok(agent)
     }
 
-    /// Puts right what a kill may have left: a change of nginx half done, releases half staged, arms'
-    /// ports not held.
+    /// Puts right what a kill may have left: a change of nginx half done, releases half staged,
+    /// arms' ports not held.
     pub(super) fn recover(&self) {
         // A host without nginx, or with one that fails its own test, is found again and said when
         // something is asked of it.

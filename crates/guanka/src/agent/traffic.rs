@@ -1,5 +1,6 @@
-//! Users' traffic: the access log followed into windows, log position and counts in one transaction,
-//! and an empty window for each ten seconds in which the log was readable and nobody came.
+//! Users' traffic: the access log followed into windows, log position and counts in one
+//! transaction, and an empty window for each ten seconds in which the log was readable and nobody
+//! came.
 
 use std::collections::BTreeMap;
 
@@ -68,8 +69,8 @@ pub(super) fn tick(
     }
 }
 
-/// Returns an empty window for each ten seconds that ended since the log was read to its end last. A
-/// time in which nobody followed gets none: it is uncovered.
+/// Returns an empty window for each ten seconds that ended since the log was read to its end last.
+/// A time in which nobody followed gets none: it is uncovered.
 fn empty_windows(since_ms: u64, now: u64) -> Vec<Window> {
     let end = now - now % WINDOW.0;
     let first = since_ms - since_ms % WINDOW.0;

@@ -1,8 +1,10 @@
 //! The subcommands, one file each, in the order of the help text.
 
 mod completions;
+mod doctor;
 mod exec;
 mod help;
+mod inventory;
 mod load;
 mod project;
 mod prove;
@@ -34,6 +36,10 @@ pub(crate) struct Cli {
 enum Verb {
     /// Load a service at a fixed rate and measure from the due time.
     Load(load::Args),
+    /// List the Go programs that run on a host and what leads to them.
+    Inventory(inventory::Args),
+    /// Tell whether this machine is fit to build and to be shipped to.
+    Doctor(doctor::Args),
     /// Say what the evidence shows: good 0, bad 3, else 9.
     Prove(prove::Args),
     /// Print the JSON Schema of guanka.toml.
@@ -64,6 +70,8 @@ pub(crate) fn main() -> Exit {
 fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
     match verb {
         Verb::Load(args) => load::run(args, terminal),
+        Verb::Inventory(args) => inventory::run(args, terminal),
+        Verb::Doctor(args) => doctor::run(args, terminal),
         Verb::Prove(args) => prove::run(args, terminal),
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),

@@ -153,8 +153,8 @@ fn change(nginx: &Nginx, open: &[&Change<'_>]) -> Result<Turnover, InstallError>
     nginx.reload().map_err(refused)
 }
 
-/// Puts the old files back after a failure and tests them. nginx may have taken the new ones already
-/// when only the wait went wrong, so it is told to read the old ones again.
+/// Puts the old files back after a failure and tests them. nginx may have taken the new ones
+/// already when only the wait went wrong, so it is told to read the old ones again.
 fn take_back(
     host: &HostRoot,
     nginx: &Nginx,
