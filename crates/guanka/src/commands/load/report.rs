@@ -2,7 +2,7 @@
 //! how punctual the generator was, and the verdict.
 
 use guanka_core::say::{Lang, Said, Text};
-use guanka_world::load::{ErrorKind, GeneratorFault, KindCounts, LoadRun, SelfCheck};
+use guanka_world::load::{ErrorKind, GeneratorFault, KindCounts, Latency, LoadRun, SelfCheck};
 use serde_json::{Value, json};
 
 use super::gate::Outcome;
@@ -19,8 +19,30 @@ pub(super) fn json(url: &str, run: &LoadRun, outcome: &Outcome) -> Value {
         "verdict": outcome.verdict.map(|verdict| verdict.code()),
         "faults": outcome.faults,
         "judgement": outcome.judgement,
-        "total": run.total(),
+        "total": summary(&run.total()),
         "run": run,
+    })
+}
+
+/// Returns the counts of all kinds with the quantiles people ask for; `run` has every bucket.
+fn summary(total: &KindCounts) -> Value {
+    let quantiles = |latency: &Latency| {
+        json!({
+            "p50_us": latency.quantile_us(0.50),
+            "p90_us": latency.quantile_us(0.90),
+            "p95_us": latency.quantile_us(0.95),
+            "p99_us": latency.quantile_us(0.99),
+            "max_us": latency.max_us(),
+        })
+    };
+    json!({
+        "requests": total.requests,
+        "bad": total.bad,
+        "statuses": total.statuses,
+        "errors": total.errors,
+        "over": total.over,
+        "latency": quantiles(&total.latency),
+        "naive": quantiles(&total.naive),
     })
 }
 
