@@ -89,16 +89,22 @@ fn table(lang: Lang, total: &KindCounts) -> Vec<String> {
     let naive = Text { zh: "从实际发送起", en: "from sending" }.get(lang);
     let mut lines = vec![format!("{}{}{}", pad("", 6), right(due, 16), right(naive, 16))];
     for (name, share) in [("P50", 0.50), ("P90", 0.90), ("P95", 0.95), ("P99", 0.99)] {
-        let cells = (total.latency.quantile_us(share), total.naive.quantile_us(share));
-        lines.push(row(name, cells));
+        let cells = |latency: &Latency| cell(latency, latency.quantile_us(share));
+        lines.push(row(name, &cells(&total.latency), &cells(&total.naive)));
     }
     let longest = Text { zh: "最大", en: "max" }.get(lang);
-    lines.push(row(longest, (total.latency.max_us(), total.naive.max_us())));
+    let cells = |latency: &Latency| cell(latency, latency.max_us());
+    lines.push(row(longest, &cells(&total.latency), &cells(&total.naive)));
     lines
 }
 
-fn row(name: &str, (due_us, naive_us): (u64, u64)) -> String {
-    format!("{}{}{}", pad(name, 6), right(&millis(due_us), 16), right(&millis(naive_us), 16))
+fn row(name: &str, due: &str, naive: &str) -> String {
+    format!("{}{}{}", pad(name, 6), right(due, 16), right(naive, 16))
+}
+
+/// Shows a latency of a set; of an empty set there is none.
+fn cell(latency: &Latency, us: u64) -> String {
+    if latency.count() == 0 { "-".to_owned() } else { millis(us) }
 }
 
 fn right(text: &str, columns: usize) -> String {
