@@ -1,4 +1,5 @@
-//! The bytes of each kind of request, laid out once; only the user's cookie value changes, in place.
+//! The bytes of each kind of request, laid out once; only the user's cookie value changes, in its
+//! place.
 
 use super::framing::AnswerTo;
 use super::plan::{LoadPlan, RequestSpec, cookie_value};

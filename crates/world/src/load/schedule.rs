@@ -1,5 +1,5 @@
-//! Due times. They follow from the rate and the seed alone and never wait for an answer; what is due
-//! and not yet sent lies between the head and now, so a queue of any length takes no memory.
+//! Due times. They follow from the rate and the seed alone and never wait for an answer; what is
+//! due and not yet sent lies between the head and now, so a queue of any length takes no memory.
 
 use super::plan::{Arrivals, LoadPlan};
 
