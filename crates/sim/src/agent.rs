@@ -58,6 +58,8 @@ pub struct Host {
     pub name: HostName,
     /// Until when its agent is dead.
     pub down_until: u64,
+    /// Until when its stable arm does not answer.
+    pub unwell_until: u64,
     /// The highest epoch it stored.
     pub epoch: u64,
     /// The highest number in each lane.
@@ -98,6 +100,7 @@ impl Host {
         Self {
             name,
             down_until: 0,
+            unwell_until: 0,
             epoch: 0,
             floors: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -261,7 +264,8 @@ impl Host {
         if wanted > SharePercent::NONE && self.arms[index(arm)] != ArmState::Ready {
             return Err(Fault::NotReady);
         }
-        if wanted == SharePercent::NONE && self.arms[index(arm.other())] != ArmState::Ready {
+        let stable = self.arms[index(arm.other())] == ArmState::Ready && now >= self.unwell_until;
+        if wanted == SharePercent::NONE && !stable {
             return Err(Fault::StableNotReady);
         }
         let green = match plant {
@@ -282,7 +286,8 @@ impl Host {
     pub fn expire(&mut self, now: u64, plant: Option<Plant>) {
         let Some(lease) = self.lease else { return };
         let stable = self.arms[index(lease.candidate.other())];
-        if now < lease.until || plant == Some(Plant::LeaseIgnored) || stable != ArmState::Ready {
+        let unwell = stable != ArmState::Ready || now < self.unwell_until;
+        if now < lease.until || plant == Some(Plant::LeaseIgnored) || unwell {
             return;
         }
         self.green = Some(share::on_disk(lease.candidate, SharePercent::NONE));

@@ -1,9 +1,11 @@
 //! Many lives: fresh seeds, kept seeds, and planted bugs that must each be seen.
 
+use std::collections::BTreeMap;
+
 use guanka_core::rollout::state::State;
 
 use crate::plant::Plant;
-use crate::scenario::{Truth, scenario};
+use crate::scenario::{Comeback, Truth, scenario};
 use crate::world::{Life, live};
 
 /// Seeds that once failed, each with the reason why it is kept.
@@ -17,7 +19,7 @@ const BAND_SEEDS: u64 = 1_000;
 
 /// How many of the good releases in rough seeds reach Done, in percent. Measured over 40 bases
 /// of 1,000 seeds each; the band is wider than all of them.
-const BAND: (u64, u64) = (1, 100);
+const BAND: (u64, u64) = (62, 95);
 
 /// How many lives went.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +28,12 @@ pub struct Tally {
     pub seeds: u64,
     /// What happened in them.
     pub steps: u64,
-    /// Good releases in rough seeds.
+    /// Good releases in rough seeds that no person stops and whose driver comes back.
     pub good: u64,
     /// How many of them reached Done.
     pub done: u64,
+    /// Where lives ended.
+    pub ends: BTreeMap<&'static str, u64>,
     /// What was broken, with its seed.
     pub violations: Vec<(u64, String)>,
 }
@@ -39,8 +43,11 @@ impl Tally {
     fn add(&mut self, seed: u64, life: Life) {
         self.seeds += 1;
         self.steps += life.steps;
+        let end = life.end.as_ref().map_or("nothing", State::code);
+        *self.ends.entry(end).or_default() += 1;
         let scenario = scenario(seed);
-        if !scenario.calm && scenario.truth == Truth::Good {
+        let left_alone = scenario.act.is_none() && scenario.comeback != Comeback::Never;
+        if !scenario.calm && scenario.truth == Truth::Good && left_alone {
             self.good += 1;
             self.done += u64::from(life.end == Some(State::Done));
         }

@@ -195,7 +195,7 @@ impl World {
     /// A silent driver's canary goes back to 0 by its lease.
     fn check_lease(&mut self, host: usize, share: u8) {
         let (at, state) = (self.now, &self.hosts[host]);
-        let last = self.checker.last_word[host].max(state.down_until);
+        let last = self.checker.last_word[host].max(state.down_until).max(state.unwell_until);
         let over = at > last + CANARY_LEASE.0 + SLACK_MS;
         if share > 0 && !self.scenario.spec.is_first() && !state.kept && over {
             self.checker.broken(|| format!("lease: host {host} has {share} % and no word"));

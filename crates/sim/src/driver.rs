@@ -53,7 +53,8 @@ pub struct Driver {
 impl World {
     /// Starts a driver on the journal as it is.
     pub(crate) fn start_driver(&mut self) {
-        if self.living().is_some_and(|session| self.drivers[session].stalled_until <= self.now) {
+        // An older driver that was stalled may still live; it only does not know that it lost.
+        if self.drivers.last().is_some_and(|last| last.alive && last.stalled_until <= self.now) {
             return;
         }
         let rollout = machine::refold(self.plant, &self.journal);

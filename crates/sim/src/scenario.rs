@@ -70,6 +70,13 @@ pub enum Mishap {
         /// For how long.
         for_ms: u64,
     },
+    /// The stable arm of a host runs but does not answer for so long.
+    StableUnwell {
+        /// Which host.
+        host: usize,
+        /// For how long.
+        for_ms: u64,
+    },
     /// The wall clock of the driver's machine jumps.
     ClockJumps {
         /// By so much.
@@ -156,7 +163,7 @@ pub fn scenario(seed: u64) -> Scenario {
         proof_ms: prng.between(5_000, 40_000),
         drop: rough(prng.below(20)),
         duplicate: rough(prng.below(15)),
-        slow: rough(prng.below(8)),
+        slow: rough(if prng.percent(25) { prng.between(20, 50) } else { prng.below(8) }),
         fail: rough(prng.between(2, 10)),
         invalid_load: rough(prng.below(30)),
         kills: Vec::new(),
@@ -175,12 +182,12 @@ pub fn scenario(seed: u64) -> Scenario {
 
 fn go_wrong(prng: &mut Prng, scenario: &mut Scenario, hosts: usize) {
     scenario.comeback = if prng.percent(12) { Comeback::Never } else { Comeback::Later };
-    for _ in 0..prng.below(4) {
+    for _ in 0..prng.between(0, 4) {
         scenario.kills.push(prng.between(1, 220));
     }
     for _ in 0..prng.below(4) {
         let at = prng.between(1_000, scenario.heal_at);
-        let mishap = match prng.below(6) {
+        let mishap = match prng.below(8) {
             0 | 1 => Mishap::AgentDies {
                 host: prng.below(hosts as u64) as usize,
                 for_ms: prng.between(500, 120_000),
@@ -188,8 +195,12 @@ fn go_wrong(prng: &mut Prng, scenario: &mut Scenario, hosts: usize) {
             2 => {
                 Mishap::ClockJumps { by_ms: if prng.percent(50) { 1 } else { -1 } * 72 * 3_600_000 }
             }
-            3 => Mishap::DriverStalls { for_ms: prng.between(35_000, 150_000) },
+            3 | 6 => Mishap::DriverStalls { for_ms: prng.between(35_000, 150_000) },
             4 => Mishap::Reboot,
+            5 => Mishap::StableUnwell {
+                host: prng.below(hosts as u64) as usize,
+                for_ms: prng.between(5_000, 240_000),
+            },
             _ => Mishap::TelemetryOut { for_ms: prng.between(10_000, 300_000) },
         };
         scenario.mishaps.push((at, mishap));

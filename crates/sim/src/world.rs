@@ -327,6 +327,11 @@ impl World {
                 self.at(until, Happening::LeaseCheck(host));
             }
             Mishap::ClockJumps { by_ms } => self.wall_offset += by_ms,
+            Mishap::StableUnwell { host, for_ms } => {
+                let until = self.now + for_ms;
+                self.hosts[host].unwell_until = until;
+                self.at(until, Happening::LeaseCheck(host));
+            }
             Mishap::DriverStalls { for_ms } => {
                 if let Some(session) = self.living() {
                     self.drivers[session].stalled_until = self.now + for_ms;
@@ -352,10 +357,10 @@ impl World {
 
     /// Returns the newest driver's view, if it acts and is not stalled.
     pub(crate) fn acting(&self) -> Option<(usize, &Rollout)> {
-        let session = self.living()?;
-        let driver = &self.drivers[session];
-        let acts = driver.acting && driver.stalled_until <= self.now;
-        driver.rollout.as_ref().filter(|_| acts).map(|rollout| (session, rollout))
+        let driver = self.drivers.last()?;
+        let acts = driver.alive && driver.acting && driver.stalled_until <= self.now;
+        let rollout = driver.rollout.as_ref().filter(|_| acts)?;
+        Some((self.drivers.len() - 1, rollout))
     }
 
     /// Kills a driver; what it had under way is lost.

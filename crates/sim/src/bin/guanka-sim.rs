@@ -61,12 +61,9 @@ fn seeds(wish: &Wish, out: &mut impl std::io::Write) -> std::io::Result<u8> {
         writeln!(out, "seed {seed}: {rule}")?;
         violations += 1;
     }
-    writeln!(
-        out,
-        "sim: from seed {}, {} % of good releases done",
-        wish.from,
-        fresh.done_percent()
-    )?;
+    let ends: Vec<String> = fresh.ends.iter().map(|(end, n)| format!("{n} {end}")).collect();
+    writeln!(out, "sim: from seed {}; {}", wish.from, ends.join(", "))?;
+    writeln!(out, "sim: {} % of the good releases in rough seeds done", fresh.done_percent())?;
     writeln!(out, "sim: {} seeds, {} steps, {violations} violations", fresh.seeds, fresh.steps)?;
     Ok(u8::from(violations > 0))
 }
