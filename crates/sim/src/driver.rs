@@ -263,7 +263,7 @@ impl World {
         if self.drivers[session].rollout.is_some() {
             self.resend(session);
         } else {
-            let spec = self.scenario.spec.clone();
+            let spec = Box::new(self.scenario.spec.clone());
             self.write(session, Event::Submitted { spec, actor: "dev".to_owned() });
         }
     }

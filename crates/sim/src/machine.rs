@@ -28,7 +28,7 @@ pub fn advance(plant: Option<Plant>, rollout: &Rollout, now: u64, event: &Event)
 pub fn refold(plant: Option<Plant>, records: &[Record]) -> Option<Rollout> {
     let first = records.first()?;
     let Event::Submitted { spec, .. } = &first.event else { return None };
-    let draft = Rollout::draft(spec.clone(), first.epoch, first.seq.saturating_sub(1));
+    let draft = Rollout::draft((**spec).clone(), first.epoch, first.seq.saturating_sub(1));
     Some(
         records.iter().fold(draft, |rollout, record| {
             advance(plant, &rollout, record.at, &record.event).rollout

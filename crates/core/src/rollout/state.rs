@@ -306,11 +306,13 @@ impl Rollout {
 
     /// Returns whether the canary gate watches users' requests now.
     pub fn is_watching(&self) -> bool {
-        match &self.state {
-            State::Canary { .. } | State::Promoting { .. } | State::Settling { .. } => true,
-            State::Held { reason: HeldReason::Asked(Stage::Canary), .. } => true,
-            _ => false,
-        }
+        matches!(
+            &self.state,
+            State::Canary { .. }
+                | State::Promoting { .. }
+                | State::Settling { .. }
+                | State::Held { reason: HeldReason::Asked(Stage::Canary), .. }
+        )
     }
 }
 
