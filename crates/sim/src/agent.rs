@@ -11,7 +11,6 @@ use guanka_core::rollout::share;
 use guanka_core::rollout::spec::HostName;
 
 use crate::plant::Plant;
-use crate::prng::Prng;
 use crate::scenario::{CANDIDATE, STABLE, digest};
 
 /// What an arm does.
@@ -49,6 +48,28 @@ pub enum Outcome {
     Nothing,
     /// A higher epoch has the right.
     Fenced,
+}
+
+/// Whether a command works on its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Luck {
+    /// It does.
+    Works,
+    /// It fails, this once.
+    Fails,
+}
+
+/// What a command meets when it arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The true time.
+    pub now: u64,
+    /// Whether it works.
+    pub luck: Luck,
+    /// How long an arm takes to become ready.
+    pub start_ms: u64,
+    /// The planted bug.
+    pub plant: Option<Plant>,
 }
 
 /// One host.
@@ -115,41 +136,34 @@ impl Host {
     }
 
     /// Performs a command, or answers as it answered before.
-    pub fn perform(
-        &mut self,
-        effect: &Effect,
-        now: u64,
-        fails: bool,
-        prng: &mut Prng,
-        plant: Option<Plant>,
-    ) -> Outcome {
-        if effect.epoch < self.epoch && plant != Some(Plant::LowerEpochAccepted) {
+    pub fn perform(&mut self, effect: &Effect, moment: &Moment) -> Outcome {
+        if effect.epoch < self.epoch && moment.plant != Some(Plant::LowerEpochAccepted) {
             return Outcome::Fenced;
         }
         self.epoch = self.epoch.max(effect.epoch);
         if let Action::RenewCanaryLease { ttl, .. } = &effect.action {
             if let Some(lease) = &mut self.lease
                 && effect.key.seq >= lease.seq
-                && now < lease.until
+                && moment.now < lease.until
             {
-                lease.until = now + ttl.0;
+                lease.until = moment.now + ttl.0;
             }
             return Outcome::Nothing;
         }
         if let Some(answer) = self.answers.get(&effect.key)
-            && plant != Some(Plant::RepeatActsAgain)
+            && moment.plant != Some(Plant::RepeatActsAgain)
         {
             return Outcome::Answer(answer.clone());
         }
         let floor = self.floors.entry(effect.key.kind.lane()).or_default();
-        if effect.key.seq < *floor && plant != Some(Plant::StaleCommandAccepted) {
+        if effect.key.seq < *floor && moment.plant != Some(Plant::StaleCommandAccepted) {
             return Outcome::Nothing;
         }
         *floor = (*floor).max(effect.key.seq);
         if self.doing.contains(&effect.key) {
             return Outcome::Nothing;
         }
-        let outcome = self.act(effect, now, fails, prng, plant);
+        let outcome = self.act(effect, moment);
         match &outcome {
             Outcome::Answer(event) => self.remember(&effect.key, event),
             Outcome::Later(..) => {
@@ -171,26 +185,18 @@ impl Host {
         self.answers.insert(key.clone(), answer.clone());
     }
 
-    fn act(
-        &mut self,
-        effect: &Effect,
-        now: u64,
-        fails: bool,
-        prng: &mut Prng,
-        plant: Option<Plant>,
-    ) -> Outcome {
+    fn act(&mut self, effect: &Effect, moment: &Moment) -> Outcome {
         let (host, seq) = (self.name.clone(), effect.key.seq);
         let fault = Fault::Other("disk full".to_owned());
         match &effect.action {
-            Action::StageRelease { .. } if fails => {
+            Action::StageRelease { .. } if moment.luck == Luck::Fails => {
                 Outcome::Answer(Event::StageFailed { host, seq, fault })
             }
             Action::StageRelease { .. } => Outcome::Answer(Event::StageDone { host, seq }),
-            Action::StartArm { arm, .. } => self.start(*arm, seq, fails, prng, plant),
+            Action::StartArm { arm, .. } => self.start(*arm, seq, moment),
             Action::BeginBake { .. } => Outcome::Answer(Event::BakeBegun { host, seq }),
             Action::SetShare { candidate_arm, candidate_share, hold, .. } => {
-                let result =
-                    self.set(*candidate_arm, *candidate_share, *hold, seq, now, fails, plant);
+                let result = self.set(*candidate_arm, *candidate_share, *hold, seq, moment);
                 Outcome::Answer(match result {
                     Ok(proven) => {
                         let proven = Some(digest(proven));
@@ -216,17 +222,10 @@ impl Host {
         }
     }
 
-    fn start(
-        &mut self,
-        arm: Arm,
-        seq: u64,
-        fails: bool,
-        prng: &mut Prng,
-        plant: Option<Plant>,
-    ) -> Outcome {
+    fn start(&mut self, arm: Arm, seq: u64, moment: &Moment) -> Outcome {
         let host = self.name.clone();
         let runs = self.arms[index(arm)] != ArmState::Stopped;
-        if runs && plant != Some(Plant::RepeatActsAgain) {
+        if runs && moment.plant != Some(Plant::RepeatActsAgain) {
             return match self.arms[index(arm)] {
                 ArmState::Ready => Outcome::Answer(Event::ArmReady { host, seq }),
                 ArmState::Crashed => {
@@ -235,40 +234,35 @@ impl Host {
                 _ => Outcome::Later(1_000, arm, Event::ArmReady { host, seq }),
             };
         }
-        if fails {
+        if moment.luck == Luck::Fails {
             return Outcome::Answer(Event::ArmFailed { host, seq, fault: Fault::NotReady });
         }
         self.arms[index(arm)] = ArmState::Starting;
         self.starts += 1;
-        Outcome::Later(prng.between(500, 3_000), arm, Event::ArmReady { host, seq })
+        Outcome::Later(moment.start_ms, arm, Event::ArmReady { host, seq })
     }
 
     /// Sets a share and proves it; returns the release that answered.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a command's fields, and the simulator's own two"
-    )]
     fn set(
         &mut self,
         arm: Arm,
         wanted: SharePercent,
         hold: Hold,
         seq: u64,
-        now: u64,
-        fails: bool,
-        plant: Option<Plant>,
+        moment: &Moment,
     ) -> Result<u64, Fault> {
-        if fails {
+        if moment.luck == Luck::Fails {
             return Err(Fault::NotProven);
         }
         if wanted > SharePercent::NONE && self.arms[index(arm)] != ArmState::Ready {
             return Err(Fault::NotReady);
         }
-        let stable = self.arms[index(arm.other())] == ArmState::Ready && now >= self.unwell_until;
+        let stable =
+            self.arms[index(arm.other())] == ArmState::Ready && moment.now >= self.unwell_until;
         if wanted == SharePercent::NONE && !stable {
             return Err(Fault::StableNotReady);
         }
-        let green = match plant {
+        let green = match moment.plant {
             Some(Plant::WrongShareDirection) => share::on_disk(Arm::Green, wanted),
             _ => share::on_disk(arm, wanted),
         };
@@ -276,7 +270,7 @@ impl Host {
         self.expired = None;
         self.kept = false;
         self.lease = match hold {
-            Hold::Leased(ttl) => Some(Lease { seq, until: now + ttl.0, candidate: arm }),
+            Hold::Leased(ttl) => Some(Lease { seq, until: moment.now + ttl.0, candidate: arm }),
             Hold::Lasting => None,
         };
         Ok(if wanted == SharePercent::NONE { STABLE } else { CANDIDATE })

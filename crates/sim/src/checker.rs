@@ -129,11 +129,11 @@ impl World {
         if self.drivers[session].rollout != after {
             self.checker.broken(|| format!("R6: the fold differs at record {}", record.seq));
         }
-        if let (Some(before), Some(after)) = (&before, &after) {
-            if before.entered != after.entered {
-                self.check_moved(before, after, &record);
-                self.checker.state_since = self.now;
-            }
+        if let (Some(before), Some(after)) = (&before, &after)
+            && before.entered != after.entered
+        {
+            self.check_moved(before, after, &record);
+            self.checker.state_since = self.now;
         }
         self.checker.shadow = after;
     }

@@ -10,7 +10,7 @@ use guanka_core::rollout::event::{Event, StopReason};
 use guanka_core::rollout::journal::Record;
 use guanka_core::rollout::state::{Rollout, State};
 
-use crate::agent::{ArmState, Host, Outcome, index};
+use crate::agent::{ArmState, Host, Luck, Moment, Outcome, index};
 use crate::checker::Checker;
 use crate::driver::Driver;
 use crate::plant::Plant;
@@ -277,9 +277,14 @@ impl World {
 
     fn perform(&mut self, index: usize, effect: &Effect) -> Outcome {
         let fails = self.is_rough() && self.prng.percent(self.scenario.fail);
+        let moment = Moment {
+            now: self.now,
+            luck: if fails { Luck::Fails } else { Luck::Works },
+            start_ms: self.prng.between(500, 3_000),
+            plant: self.plant,
+        };
         let before = self.before(index, effect);
-        let outcome =
-            self.hosts[index].perform(effect, self.now, fails, &mut self.prng, self.plant);
+        let outcome = self.hosts[index].perform(effect, &moment);
         self.after(index, effect, &before, &outcome);
         if let Some(lease) = self.hosts[index].lease {
             self.at(lease.until, Happening::LeaseCheck(index));
@@ -390,12 +395,9 @@ impl World {
         self.scenario.spec.is_first() || decided
     }
 
+    /// Returns whether nothing more can come: otherwise a life ends when its queue is empty.
     fn is_over(&self) -> bool {
-        if self.killed_for_good {
-            // Every lease has run out by then, also behind the longest death of an agent.
-            return self.now > self.scenario.heal_at + 200_000;
-        }
-        let finished = self.drivers.last().is_some_and(|driver| driver.finished);
-        finished && !self.is_rough() || finished && self.queue.len() > 100_000
+        // Every lease has run out by then, also behind the longest death of an agent.
+        self.killed_for_good && self.now > self.scenario.heal_at + 200_000
     }
 }
