@@ -17,9 +17,9 @@ const PLANTED_SEEDS: u64 = 2_000;
 /// The rate over rough seeds is looked at in so many seeds.
 const BAND_SEEDS: u64 = 1_000;
 
-/// How many of the good releases in rough seeds reach Done, in percent. Measured over 40 bases
-/// of 1,000 seeds each; the band is wider than all of them.
-const BAND: (u64, u64) = (62, 95);
+/// How many of the good releases in rough seeds reach Done, in percent. Thirty bases of 1,000 seeds
+/// gave 65 to 75, and 34 to 39 where a host may fail only once; the band keeps clear of both.
+const BAND: (u64, u64) = (52, 88);
 
 /// How many lives went.
 #[derive(Clone, Debug, Default)]

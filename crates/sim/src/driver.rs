@@ -299,7 +299,11 @@ impl World {
         let moving = rollout.state.is_moving() || rollout.is_watching();
         driver.finished = rests && driver.acting;
         if driver.alive && !driver.finished {
-            let wait = if moving || !driver.acting { TICK_MS } else { SLOW_TICK_MS };
+            let wait = match (rollout.is_watching() || !driver.acting, moving) {
+                (true, _) => TICK_MS,
+                (false, true) => 2 * TICK_MS,
+                (false, false) => SLOW_TICK_MS,
+            };
             self.at(self.now + wait, Happening::Tick(session));
         }
     }

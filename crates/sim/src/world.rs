@@ -101,7 +101,7 @@ pub struct World {
     pub plant: Option<Plant>,
     pub(crate) prng: Prng,
     pub(crate) now: u64,
-    queue: BTreeMap<(u64, u64), Happening>,
+    queue: BTreeMap<(u64, u64), Box<Happening>>,
     order: u64,
     pub(crate) hosts: Vec<Host>,
     pub(crate) journal: Vec<Record>,
@@ -128,7 +128,7 @@ pub fn live(scenario: Scenario, plant: Option<Plant>) -> Life {
         if at > end || steps > MAX_HAPPENINGS {
             break;
         }
-        world.happen(happening);
+        world.happen(*happening);
         world.check();
         if world.checker.violation.is_some() || world.is_over() {
             break;
@@ -179,7 +179,7 @@ impl World {
     /// Lets something happen at a true time.
     pub(crate) fn at(&mut self, when: u64, happening: Happening) {
         self.order += 1;
-        self.queue.insert((when.max(self.now), self.order), happening);
+        self.queue.insert((when.max(self.now), self.order), Box::new(happening));
     }
 
     /// Returns whether things still go wrong.
