@@ -61,8 +61,9 @@ fn list(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Turns seconds with three decimals, as `$msec` and `$request_time` are written, into milliseconds.
-/// A double holds milliseconds since 1970 exactly, so rounding gives back what nginx wrote.
+/// Turns seconds with three decimals, as `$msec` and `$request_time` are written, into
+/// milliseconds. A double holds milliseconds since 1970 exactly, so rounding gives back what nginx
+/// wrote.
 fn millis(seconds: f64) -> Option<u64> {
     let ms = (seconds * 1000.0).round();
     (0.0..1e15).contains(&ms).then_some(ms as u64)

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use guanka_core::quantity::Millis;
+use guanka_core::rollout::clock::Reading;
 
 /// Returns the milliseconds since 1970 in UTC.
 pub fn now_ms() -> u64 {
@@ -12,6 +13,14 @@ pub fn now_ms() -> u64 {
 /// Returns a monotonic instant.
 pub fn monotonic() -> Instant {
     Instant::now()
+}
+
+/// Reads every clock that a rollout counts by.
+pub fn reading() -> std::io::Result<Reading> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let since_boot_ms = since.tv_sec as u64 * 1000 + since.tv_nsec as u64 / 1_000_000;
+    Ok(Reading { wall_ms: now_ms(), boot, since_boot_ms })
 }
 
 /// Waits; the only place where guanka sleeps.

@@ -69,11 +69,8 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 
 /// Replaces a file's content in one step; mode is set explicitly, whatever the umask.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    clear_beside(path)?;
     let beside = beside(path)?;
-    match fs::remove_file(&beside) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
     let written = write_synced(&beside, content, mode);
     if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
         let _ = fs::remove_file(&beside);
@@ -84,11 +81,8 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 /// Points a symbolic link somewhere else in one step.
 pub fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
+    clear_beside(link)?;
     let beside = beside(link)?;
-    match fs::remove_file(&beside) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
     symlink(target, &beside)?;
     fs::rename(&beside, link)?;
     sync_parent(link)
@@ -107,6 +101,75 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Reads a file of at most `most` bytes.
+pub fn read_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > most {
+        let text = format!("{size} bytes, but at most {most} are read");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Returns whether something is there, a broken link included.
+pub fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Removes a file; one that is not there is removed already.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder and all below it; links are removed, not followed.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the names in a folder, in order; a folder that is not there has none.
+pub fn folder_names(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Returns the last lines of a text file, reading no more of it than needed.
+pub fn last_lines(path: &Path, lines: usize) -> io::Result<Vec<String>> {
+    /// The most that is read from the end: 10,000 lines of 800 bytes.
+    const TAIL: u64 = 8 << 20;
+    let file = File::open(path)?;
+    let from = file.metadata()?.len().saturating_sub(TAIL);
+    let mut bytes = Vec::new();
+    let mut reader = io::BufReader::new(file);
+    io::Seek::seek(&mut reader, io::SeekFrom::Start(from))?;
+    reader.take(TAIL).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut all: Vec<&str> = text.lines().collect();
+    if from > 0 && !all.is_empty() {
+        // The first one is cut.
+        all.remove(0);
+    }
+    let skipped = all.len().saturating_sub(lines);
+    Ok(all[skipped..].iter().map(|line| (*line).to_owned()).collect())
+}
+
 /// Writes a new file and syncs it; it must not exist.
 pub fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
@@ -120,6 +183,14 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// Removes what an interrupted `replace` of this path may have left beside it.
+pub fn clear_beside(path: &Path) -> io::Result<()> {
+    match fs::remove_file(beside(path)?) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }
 

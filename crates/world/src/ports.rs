@@ -59,7 +59,8 @@ pub enum PortError {
     Taken {
         /// The port.
         port: u16,
-        /// Who listens there; `None` when nobody listens and it is only bound, or it cannot be told.
+        /// Who listens there; `None` when nobody listens and it is only bound, or it cannot be
+        /// told.
         owner: Option<Owner>,
     },
     /// Every pair is allotted or taken.
@@ -96,6 +97,23 @@ pub fn allot(host: &HostRoot, service: &ServiceName) -> Result<ArmPorts, PortErr
     if let Some(found) = ports.get(&service.to_string()) {
         return Ok(*found);
     }
+    let found = free_pair(host, service, &ports)?;
+    ports.insert(service.to_string(), found);
+    store(host, &mut whole, &ports)?;
+    Ok(found)
+}
+
+/// Returns the ports that a service has or would be allotted now; nothing is stored.
+pub fn preview(host: &HostRoot, service: &ServiceName) -> Result<ArmPorts, PortError> {
+    let ports = load(host)?.1;
+    match ports.get(&service.to_string()) {
+        Some(found) => Ok(*found),
+        None => free_pair(host, service, &ports),
+    }
+}
+
+/// Finds two neighbouring ports that nobody has.
+fn free_pair(host: &HostRoot, service: &ServiceName, ports: &Ports) -> Result<ArmPorts, PortError> {
     let taken: BTreeSet<u16> = ports.values().flat_map(|p| [p.blue, p.green]).collect();
     let start = first_pair(host, service);
     let pair = (0..PAIRS)
@@ -103,10 +121,7 @@ pub fn allot(host: &HostRoot, service: &ServiceName) -> Result<ArmPorts, PortErr
         .filter(|port| !taken.contains(port) && !taken.contains(&(port + 1)))
         .find(|port| hold(*port).is_ok() && hold(port + 1).is_ok())
         .ok_or(PortError::NoneFree)?;
-    let found = ArmPorts { blue: pair, green: pair + 1 };
-    ports.insert(service.to_string(), found);
-    store(host, &mut whole, &ports)?;
-    Ok(found)
+    Ok(ArmPorts { blue: pair, green: pair + 1 })
 }
 
 /// Returns a service's ports if it has some.
@@ -175,6 +190,16 @@ pub fn owner_of(port: u16) -> Option<Owner> {
     pids.filter(|pid| has_socket(*pid, &sockets))
         .min()
         .map(|pid| Owner { pid, exe: fs::read_link(format!("/proc/{pid}/exe")).ok() })
+}
+
+/// Returns how many connections of clients are established to a local port.
+pub fn connections_to(port: u16) -> usize {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .flat_map(|table| procnet::read(&table))
+        .filter(|socket| socket.state == State::Established && socket.port == port)
+        .count()
 }
 
 /// Returns whether a process has one of these sockets open.

@@ -46,6 +46,45 @@ pub fn run(command: &mut Command, limit: Millis) -> io::Result<Output> {
     Ok(Output { argv, status, stdout: text(out), stderr: text(err) })
 }
 
+/// Returns this program's own file.
+pub fn own_program() -> io::Result<std::path::PathBuf> {
+    std::fs::read_link("/proc/self/exe")
+}
+
+/// Returns when a process started, in clock ticks since boot: with its number it names one process
+/// and no later one of the same number. A process that has ended and waits to be collected is gone.
+pub fn started(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold blanks and brackets; what follows the last one may not.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    if matches!(fields.first(), Some(&("Z" | "X"))) {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
+}
+
+/// Returns who runs this process and where, `root@web1`.
+pub fn who() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let uid = rustix::process::getuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid.to_string()).then(|| name.to_owned())
+    });
+    format!("{}@{}", name.unwrap_or_else(|| uid.to_string()), host.trim())
+}
+
+/// Starts a program that lives on by itself: in a session of its own, its output in a file.
+pub fn start_detached(command: &mut Command, log: &std::path::Path) -> io::Result<u32> {
+    let out = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+    let err = out.try_clone()?;
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn()?;
+    Ok(child.id())
+}
+
 /// Waits for a child to end; one that is late is killed.
 fn wait(child: &mut Child, limit: Millis) -> io::Result<Option<ExitStatus>> {
     let end = Instant::now() + Duration::from_millis(limit.0);

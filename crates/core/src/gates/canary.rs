@@ -159,8 +159,8 @@ impl<'a> CanaryEvidence<'a> {
         let mut index = range.start;
         while index < range.end {
             let (in_force, until) = self.in_force(index);
-            let mut same = index..until.min(range.end);
-            let fault = same.find_map(|at| sticky_split(self.timeline.slots_seen(at), &in_force));
+            let same = self.timeline.slots_seen(index..until.min(range.end));
+            let fault = same.iter().find_map(|seen| sticky_split(*seen, &in_force));
             if fault.is_some() {
                 return fault;
             }

@@ -15,7 +15,7 @@ pub mod guard;
 pub mod load;
 pub mod objective;
 pub mod proof;
-mod sentence;
+pub mod sentence;
 pub mod special;
 pub mod strata;
 pub mod weighing;
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{Arm, Route};
 use crate::rollout::verdict::Verdict;
-use crate::say::Said;
+use crate::say::{Said, Text};
 use crate::signals::series::{Metric, Slice};
 use compare::Segment;
 use dispersion::Alphas;
@@ -159,6 +159,17 @@ pub struct Comparison {
     pub ln_e: f64,
     /// The evidence at which the canary is aborted.
     pub abort_from: f64,
+}
+
+impl GateKind {
+    /// Returns the gate's name.
+    pub const fn title(self) -> Text {
+        match self {
+            Self::Load => Text { zh: "压测关卡", en: "load gate" },
+            Self::Bake => Text { zh: "观察关卡", en: "bake gate" },
+            Self::Canary => Text { zh: "灰度关卡", en: "canary gate" },
+        }
+    }
 }
 
 impl Comparison {

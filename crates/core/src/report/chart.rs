@@ -1,6 +1,6 @@
-//! The gate's chart: the bad share of each slice of time as a bar, the limit drawn across, and below
-//! it the interval of the whole beside the limit. SVG as text, readable without colour: what is over
-//! the limit is hatched.
+//! The gate's chart: the bad share of each slice of time as a bar, the limit drawn across, and
+//! below it the interval of the whole beside the limit. SVG as text, readable without colour: what
+//! is over the limit is hatched.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! From log lines to counts: which arm a request speaks for, whether it was bad, whether it was ours.
+//! From log lines to counts: which arm a request speaks for, whether it was bad, whether it was
+//! ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -68,7 +68,6 @@ pub struct Timeline {
     hosts: BTreeMap<String, Vec<bool>>,
     rows: BTreeMap<Key, Rows>,
     slots: Vec<SlotsSeen>,
-    len: usize,
 }
 
 /// The counters of the chosen keys, summed on demand.
@@ -92,7 +91,6 @@ impl Timeline {
             hosts: hosts.iter().map(|host| (host.clone(), Vec::new())).collect(),
             rows: BTreeMap::new(),
             slots: Vec::new(),
-            len: 0,
         }
     }
 
@@ -148,9 +146,11 @@ impl Timeline {
         (seen, (range.len() * self.hosts.len()) as u64)
     }
 
-    /// Returns the slots that the lines of one window carried.
-    pub fn slots_seen(&self, index: usize) -> SlotsSeen {
-        self.slots.get(index).copied().unwrap_or_default()
+    /// Returns the slots that the lines carried, window by window; windows behind the last one that
+    /// carried any are left out.
+    pub fn slots_seen(&self, range: Range<usize>) -> &[SlotsSeen] {
+        let end = range.end.min(self.slots.len());
+        &self.slots[range.start.min(end)..end]
     }
 
     /// Chooses the counters of one arm on one route, or on all together; `None` when the metric's
@@ -174,7 +174,6 @@ impl Timeline {
     }
 
     fn count(&mut self, index: usize, window: &Window) {
-        self.len = self.len.max(index + 1);
         let width = 2 + self.thresholds_ms.len();
         for (key, counts) in &window.cells {
             let rows = self.rows.entry(key.clone()).or_insert_with(|| Rows::new(width));

@@ -96,5 +96,20 @@ pub(crate) const UNREACHABLE: ErrorCode = ErrorCode {
     },
 };
 
+/// The agent could not be started or does not answer.
+pub(crate) const AGENT: ErrorCode = ErrorCode {
+    code: "GK1201",
+    exit: Exit::CouldNot,
+    title: Text { zh: "agent 没有启动或没有应答", en: "the agent does not run or answer" },
+    why: Text {
+        zh: "主机根目录不可写、已有另一个 agent,或它的存储打不开。",
+        en: "The host's root is not writable, another agent runs there, or its stores do not open.",
+    },
+    fix: Text {
+        zh: "运行 `guanka doctor --root 目录` 查看主机状态。",
+        en: "Look at the host with `guanka doctor --root DIR`.",
+    },
+};
+
 /// Every code, in order; `explain` and the documentation read this list.
-pub(crate) const ALL: &[&ErrorCode] = &[&CONFIG, &USAGE, &FILE, &START, &UNREACHABLE];
+pub(crate) const ALL: &[&ErrorCode] = &[&CONFIG, &USAGE, &FILE, &START, &UNREACHABLE, &AGENT];

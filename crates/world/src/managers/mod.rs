@@ -23,7 +23,7 @@ use spec::ArmSpec;
 pub trait Manager {
     /// Makes an arm known without starting it. One that runs may not be changed.
     fn install(&self, spec: &ArmSpec) -> Result<Installed, ManagerError>;
-    /// Enables and starts an arm, and waits until it runs or has failed.
+    /// Enables and starts an arm, and waits until it runs, has failed or has ended too soon.
     fn start(&self, service: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError>;
     /// Stops an arm, giving it the time to finish its requests, and disables it.
     fn stop(&self, service: &ServiceName, arm: Arm, grace: Millis) -> Result<(), ManagerError>;
@@ -51,8 +51,13 @@ pub enum ArmStatus {
         /// Its process.
         pid: u32,
     },
-    /// It is on its way up or between two tries.
+    /// It is on its way up.
     Starting,
+    /// It ended too soon and waits for its next try.
+    Retrying {
+        /// The manager's words.
+        why: String,
+    },
     /// It is on its way down.
     Stopping,
     /// It does not run and is not meant to, or is not known.

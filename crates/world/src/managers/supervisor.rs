@@ -125,7 +125,11 @@ impl Manager for Supervisor {
         // The new setting alone starts it: Supervisor takes the changed group out and in again.
         let written = self.write(&self.load(service, arm)?, Autostart::Enabled)?;
         self.update(&program, CLIENT_LIMIT)?;
-        if written == Installed::Unchanged && self.status(service, arm)? != ArmStatus::Starting {
+        let is_idle = || {
+            self.status(service, arm)
+                .map(|s| matches!(s, ArmStatus::Stopped | ArmStatus::Failed { .. }))
+        };
+        if written == Installed::Unchanged && is_idle()? {
             self.ask(&["start", &program], CLIENT_LIMIT)?;
         }
         let settled = clock::wait_for(START_LIMIT, ASK_EVERY, || match self.status(service, arm) {
@@ -197,7 +201,8 @@ fn parse_status(program: &str, text: &str) -> Option<ArmStatus> {
             let pid = rest.strip_prefix("pid ")?.split(',').next()?.parse().ok()?;
             ArmStatus::Running { pid }
         }
-        "STARTING" | "BACKOFF" => ArmStatus::Starting,
+        "STARTING" => ArmStatus::Starting,
+        "BACKOFF" => ArmStatus::Retrying { why: rest },
         "STOPPING" => ArmStatus::Stopping,
         "STOPPED" => ArmStatus::Stopped,
         _ => ArmStatus::Failed { why: format!("{state} {rest}").trim().to_owned() },
@@ -240,7 +245,10 @@ mod tests {
         let cases = [
             ("RUNNING   pid 12, uptime 0:00:05", ArmStatus::Running { pid: 12 }),
             ("STARTING", ArmStatus::Starting),
-            ("BACKOFF   Exited too quickly (process log may have details)", ArmStatus::Starting),
+            (
+                "BACKOFF   Exited too quickly",
+                ArmStatus::Retrying { why: "Exited too quickly".to_owned() },
+            ),
             ("STOPPED   Nov 24 08:00 AM", ArmStatus::Stopped),
             (
                 "FATAL     can't find command",

@@ -153,8 +153,8 @@ fn change(nginx: &Nginx, open: &[&Change<'_>]) -> Result<Turnover, InstallError>
     nginx.reload().map_err(refused)
 }
 
-/// Puts the old files back after a failure and tests them. nginx may have taken the new ones already
-/// when only the wait went wrong, so it is told to read the old ones again.
+/// Puts the old files back after a failure and tests them. nginx may have taken the new ones
+/// already when only the wait went wrong, so it is told to read the old ones again.
 fn take_back(
     host: &HostRoot,
     nginx: &Nginx,
@@ -212,7 +212,7 @@ fn extensions_of(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -> Vec<P
 
 /// Returns the workers' user with its numbers, when this process may look as somebody else. nginx
 /// resolves the name on the machine it runs on, whatever the root folder says.
-fn worker(nginx: &Nginx) -> Option<(String, u32, u32)> {
+pub(crate) fn worker(nginx: &Nginx) -> Option<(String, u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

@@ -1,6 +1,6 @@
 //! guanka behind nginx: three small files of its own beside the site's, and share directories that
-//! move traffic by one rename. Files change, and nginx is reloaded, only when a service is installed,
-//! changed or removed; a release does neither.
+//! move traffic by one rename. Files change, and nginx is reloaded, only when a service is
+//! installed, changed or removed; a release does neither.
 
 mod control;
 mod install;
@@ -13,7 +13,8 @@ mod text;
 mod wiring;
 
 pub use control::{Nginx, Turnover};
+pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, recover, remove};
 pub use render::{LOG_FIELDS, NONCE_HEADER};
 pub use site::{LocationForm, SiteError};
-pub use wiring::{PlannedFile, Wiring, WiringError, plan};
+pub use wiring::{PlannedFile, Wiring, WiringError, access_log_of, plan};

@@ -257,16 +257,15 @@ fn locations<'a>(server: &'a Directive, extension: &Path) -> Vec<Other<'a>> {
 
 /// Refuses a site where some location beats guanka's for every path or for `/` itself.
 fn is_free(others: &[Other<'_>]) -> Result<(), SiteError> {
-    for other in others.iter().filter(|o| matches!(o.modifier, "^~" | "=") && o.path == "/") {
-        let location = format!("{} {}", other.modifier, other.path);
-        let place = other.place.to_owned();
-        return Err(if other.is_proxy && place.contains("/vhost/nginx/proxy/") {
-            SiteError::ClassicProxy { place, location }
-        } else {
-            SiteError::Covered { place, location }
-        });
-    }
-    Ok(())
+    let covers = |o: &&Other<'_>| matches!(o.modifier, "^~" | "=") && o.path == "/";
+    let Some(other) = others.iter().find(covers) else { return Ok(()) };
+    let location = format!("{} {}", other.modifier, other.path);
+    let place = other.place.to_owned();
+    Err(if other.is_proxy && place.contains("/vhost/nginx/proxy/") {
+        SiteError::ClassicProxy { place, location }
+    } else {
+        SiteError::Covered { place, location }
+    })
 }
 
 fn form(server: &Directive, others: &[Other<'_>]) -> LocationForm {

@@ -1,5 +1,5 @@
-//! Which of the hundred slots a key falls into, computed as nginx's `split_clients` does. It answers
-//! "which arm does this user get" and chooses the keys of a proof.
+//! Which of the hundred slots a key falls into, computed as nginx's `split_clients` does. It
+//! answers "which arm does this user get" and chooses the keys of a proof.
 
 use guanka_core::name::ServiceName;
 use guanka_core::quantity::SharePercent;

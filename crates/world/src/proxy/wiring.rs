@@ -141,6 +141,12 @@ pub fn plan(
     })
 }
 
+/// Returns the access log of a service that is installed; `None` where it is not.
+pub fn access_log_of(host: &HostRoot, service: &ServiceName) -> Option<PathBuf> {
+    let nginx = Nginx::find(host)?;
+    http_path(&nginx, service).is_file().then(|| access_log(host, &nginx, service))
+}
+
 fn access_log(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -> PathBuf {
     match nginx.extension_folder {
         Some(_) => host.at("/www/wwwlogs/guanka").join(format!("{service}.json")),

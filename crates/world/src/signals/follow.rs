@@ -1,6 +1,6 @@
 //! Follows one log file through rename, copy-and-truncate and replacement. Complete lines come out
-//! in batches, each with the positions to commit in the same transaction as their counts, so that no
-//! line is lost or counted twice over any restart.
+//! in batches, each with the positions to commit in the same transaction as their counts, so that
+//! no line is lost or counted twice over any restart.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,5 +1,5 @@
-//! How far a log file has been read: by what the file is, never by its name, so a renamed, truncated
-//! or replaced file is recognised after any pause.
+//! How far a log file has been read: by what the file is, never by its name, so a renamed,
+//! truncated or replaced file is recognised after any pause.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -47,8 +47,8 @@ impl Position {
         self.device == metadata.dev() && self.inode == metadata.ino()
     }
 
-    /// Returns whether a file still begins with what was read, and is at least as long: not so after
-    /// a truncation, even when the file has grown past the offset again meanwhile.
+    /// Returns whether a file still begins with what was read, and is at least as long: not so
+    /// after a truncation, even when the file has grown past the offset again meanwhile.
     pub fn holds(&self, file: &File) -> io::Result<bool> {
         let long_enough = file.metadata()?.len() >= self.offset.max(self.head_bytes);
         Ok(long_enough && head(file, self.head_bytes)? == self.head)

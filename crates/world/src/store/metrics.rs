@@ -57,7 +57,8 @@ impl Metrics {
         Ok(Self { connection: open(path, Durability::Normal, VERSION, TABLES)? })
     }
 
-    /// Adds windows to those that are there and takes the logs' positions as reached, all or nothing.
+    /// Adds windows to those that are there and takes the logs' positions as reached, all or
+    /// nothing.
     pub fn add(
         &mut self,
         service: &ServiceName,

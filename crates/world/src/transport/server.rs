@@ -1,5 +1,5 @@
-//! The answering side: a unix socket that only its owner may use, one thread a connection, bounded in
-//! number.
+//! The answering side: a unix socket that only its owner may use, one thread a connection, bounded
+//! in number.
 
 use std::fs;
 use std::io;

@@ -1,0 +1,162 @@
+//! Effects: each is performed once under its key and answered from memory after that. A lower epoch
+//! is refused, and within an epoch an older command of the same kind.
+
+use std::sync::Arc;
+
+use guanka_core::name::Digest;
+use guanka_core::rollout::effect::{Action, Effect};
+use guanka_core::rollout::event::{Event, Fault};
+use guanka_core::say::Said;
+use guanka_world::releases::Store;
+use guanka_world::transport::wire::{Answer, FailedKind};
+
+use super::arms::ArmCommand;
+use super::jobs::Progress;
+use super::service::Service;
+use super::share::ShareCommand;
+use super::stores::{Agent, lock};
+use super::{arms, bake, lease, load, share};
+
+/// Performs an effect, or gives the answer it already had.
+pub(super) fn perform(
+    agent: &Arc<Agent>,
+    service: &Arc<Service>,
+    effect: Effect,
+    release: Digest,
+) -> Answer {
+    if !lease::allows(service, effect.epoch) {
+        return fenced(effect.epoch);
+    }
+    if let Action::RenewCanaryLease { ttl, .. } = &effect.action {
+        share::renew(service, *ttl);
+        return Answer::Done;
+    }
+    let key = effect.key.to_string();
+    match agent.journal().answer(&service.name, &key) {
+        Ok(Some(known)) => {
+            if let Ok(event) = serde_json::from_str(&known) {
+                return Answer::Performed { event: Box::new(event) };
+            }
+        }
+        Ok(None) => {}
+        Err(error) => return could_not(&error.to_string()),
+    }
+    if is_older(service, &effect) {
+        return fenced(effect.epoch);
+    }
+    let (agent, service) = (Arc::clone(agent), Arc::clone(service));
+    let begin = Said::new("已开始", "begun");
+    let jobs = service.jobs.clone();
+    let job_key = key.clone();
+    let answer = jobs.ask(&job_key, begin, move |progress| {
+        let answer = work(&agent, &service, &effect, &release, progress);
+        remember(&agent, &service, &key, &answer);
+        answer
+    });
+    if matches!(answer, Answer::Failed { .. }) {
+        // What could not be done is tried again when it is asked again.
+        jobs.forget(&job_key);
+    }
+    answer
+}
+
+fn work(
+    agent: &Agent,
+    service: &Service,
+    effect: &Effect,
+    release: &Digest,
+    progress: &Progress,
+) -> Answer {
+    let seq = effect.key.seq;
+    if let Action::RunLoad { .. } = &effect.action {
+        return load::run(agent, service, progress);
+    }
+    let _doing = lock(&service.doing);
+    let done = match &effect.action {
+        Action::StageRelease { host } => {
+            Ok(match Store::new(&agent.host, &service.name).verify(release) {
+                Ok(_) => Event::StageDone { host: host.clone(), seq },
+                Err(error) => {
+                    let fault = Fault::Other(error.to_string());
+                    Event::StageFailed { host: host.clone(), seq, fault }
+                }
+            })
+        }
+        Action::StartArm { host, arm } => {
+            let command = ArmCommand { host: host.clone(), seq, arm: *arm };
+            Ok(arms::start(agent, service, &command, release, progress))
+        }
+        Action::BeginBake { host } => {
+            bake::begin(agent, service).map(|()| Event::BakeBegun { host: host.clone(), seq })
+        }
+        Action::SetShare { host, candidate_arm, candidate_share, hold } => {
+            bake::end(agent, service);
+            let command = ShareCommand {
+                host: host.clone(),
+                seq,
+                candidate: *candidate_arm,
+                share: *candidate_share,
+                hold: *hold,
+            };
+            Ok(share::set(agent, service, &command))
+        }
+        Action::KeepCandidate { host, arm } => share::keep(agent, service, *arm)
+            .map(|serves| Event::Kept { host: host.clone(), seq, serves }),
+        Action::StopArm { host, arm } => {
+            bake::end(agent, service);
+            let command = ArmCommand { host: host.clone(), seq, arm: *arm };
+            arms::stop(agent, service, &command, progress)
+        }
+        _ => Err("this is the driver's to do, not a host's".to_owned()),
+    };
+    match done {
+        Ok(event) => Answer::Performed { event: Box::new(event) },
+        Err(why) => could_not(&why),
+    }
+}
+
+/// Keeps an answer for who asks again. A failed one is not kept: the rollout counts tries by
+/// number.
+fn remember(agent: &Agent, service: &Service, key: &str, answer: &Answer) {
+    if let Answer::Performed { event } = answer
+        && let Ok(text) = serde_json::to_string(event)
+    {
+        // Without the record a repeat performs the effect again, which is allowed.
+        let _ = agent.journal().remember(&service.name, key, &text);
+    }
+}
+
+/// Returns whether a newer command of the same kind was seen; else this one is the newest.
+fn is_older(service: &Service, effect: &Effect) -> bool {
+    let mut newest = lock(&service.newest);
+    let kind = effect.key.kind.word().to_owned();
+    let own = (effect.epoch, effect.key.seq);
+    let known = newest.entry(kind).or_insert(own);
+    if own < *known {
+        return true;
+    }
+    *known = own;
+    false
+}
+
+pub(super) fn fenced(epoch: u64) -> Answer {
+    Answer::Failed {
+        kind: FailedKind::Fenced,
+        why: Said::new(
+            format!("纪元 {epoch} 已不是当前租约:另有驱动者接手"),
+            format!("epoch {epoch} is not the present lease's: another driver has taken over"),
+        ),
+        next: Said::new("用 `guanka status` 查看谁在发布", "see who ships with `guanka status`"),
+    }
+}
+
+pub(super) fn could_not(why: &str) -> Answer {
+    Answer::Failed {
+        kind: FailedKind::CouldNot,
+        why: Said::new(why, why),
+        next: Said::new(
+            "改正后用 `guanka resume` 继续",
+            "put it right, then go on with `guanka resume`",
+        ),
+    }
+}

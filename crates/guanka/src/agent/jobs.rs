@@ -1,0 +1,83 @@
+//! Work that takes longer than an answer may: it runs in a thread of its own under its effect's
+//! key, and who asks again hears how far it is, until it is done.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use guanka_core::say::Said;
+use guanka_world::transport::wire::Answer;
+
+use super::stores::lock;
+
+/// The jobs of one service.
+#[derive(Clone, Default)]
+pub(super) struct Jobs {
+    jobs: Arc<Mutex<BTreeMap<String, Job>>>,
+}
+
+enum Job {
+    Working(Said),
+    Done(Box<Answer>),
+}
+
+/// Where a job says how far it is.
+#[derive(Clone)]
+pub(super) struct Progress {
+    jobs: Jobs,
+    key: String,
+}
+
+impl Jobs {
+    /// Returns a job's answer, or how far it is; starts it when it is not there.
+    pub(super) fn ask(
+        &self,
+        key: &str,
+        begin: Said,
+        work: impl FnOnce(&Progress) -> Answer + Send + 'static,
+    ) -> Answer {
+        let mut jobs = lock(&self.jobs);
+        match jobs.get(key) {
+            Some(Job::Working(progress)) => return Answer::Working { progress: progress.clone() },
+            Some(Job::Done(answer)) => return (**answer).clone(),
+            None => {}
+        }
+        jobs.insert(key.to_owned(), Job::Working(begin.clone()));
+        drop(jobs);
+        let progress = Progress { jobs: self.clone(), key: key.to_owned() };
+        thread::spawn(move || {
+            let done = std::panic::catch_unwind(AssertUnwindSafe(|| work(&progress)));
+            let jobs = &progress.jobs.jobs;
+            match done {
+                Ok(answer) => {
+                    lock(jobs).insert(progress.key.clone(), Job::Done(Box::new(answer)));
+                }
+                // A mistake of ours in a job must not answer "at work" for ever: the next question
+                // begins it anew.
+                Err(_) => {
+                    lock(jobs).remove(&progress.key);
+                }
+            }
+        });
+        Answer::Working { progress: begin }
+    }
+
+    /// Forgets a job's answer, so that the same key begins it again.
+    pub(super) fn forget(&self, key: &str) {
+        let mut jobs = lock(&self.jobs);
+        if matches!(jobs.get(key), Some(Job::Done(_))) {
+            jobs.remove(key);
+        }
+    }
+}
+
+impl Progress {
+    /// Says how far the job is.
+    pub(super) fn say(&self, said: Said) {
+        let mut jobs = lock(&self.jobs.jobs);
+        if let Some(job @ Job::Working(_)) = jobs.get_mut(&self.key) {
+            *job = Job::Working(said);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! One service on this host: its settings, its lease, its canary, its jobs, its arms' ports.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use guanka_core::facts::declared::{Declared, Indicator, Limit};
+use guanka_core::name::{Arm, ServiceName};
+use guanka_core::signals::request::Counting;
+use guanka_core::signals::route::RouteTable;
+use guanka_world::hostroot::HostRoot;
+use guanka_world::ports::{self, ArmPorts, HeldPort};
+use guanka_world::{files, signals};
+use serde::{Deserialize, Serialize};
+
+use super::health::Health;
+use super::jobs::Jobs;
+use super::lease::Lease;
+use super::share::Canary;
+use super::stores::lock;
+
+/// A service.
+pub(super) struct Service {
+    pub(super) name: ServiceName,
+    pub(super) settings: Mutex<Option<Arc<Settings>>>,
+    pub(super) lease: Mutex<Option<Lease>>,
+    pub(super) canary: Mutex<Option<Canary>>,
+    pub(super) jobs: Jobs,
+    pub(super) held: Mutex<BTreeMap<Arm, HeldPort>>,
+    pub(super) health: Mutex<Health>,
+    pub(super) log: Mutex<Followed>,
+    /// The newest number of each kind of command, with its epoch: an older one is refused.
+    pub(super) newest: Mutex<BTreeMap<String, (u64, u64)>>,
+    /// One effect at a time changes the service.
+    pub(super) doing: Mutex<()>,
+}
+
+/// How far the service's access log was followed.
+#[derive(Default)]
+pub(super) struct Followed {
+    pub(super) follower: Option<signals::follow::Follower>,
+    /// Nonces of our own requests.
+    pub(super) ours: BTreeSet<String>,
+    pub(super) broken: u64,
+    /// Everything logged before this time has been counted.
+    pub(super) read_to_ms: u64,
+    /// The newest window for which an empty one was written.
+    pub(super) filled_to_ms: u64,
+}
+
+/// What the driver told of a service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Settings {
+    pub(super) declared: Declared,
+    pub(super) routes: Vec<String>,
+}
+
+impl Service {
+    /// Reads what is stored of a service.
+    pub(super) fn load(host: &HostRoot, name: &ServiceName) -> Self {
+        let read = |path: PathBuf| files::read_text(&path, 4 << 20).ok();
+        let settings = read(Self::settings_path(host, name))
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .map(Arc::new);
+        Self {
+            settings: Mutex::new(settings),
+            lease: Mutex::new(Lease::load(host, name)),
+            canary: Mutex::new(Canary::load(host, name)),
+            jobs: Jobs::default(),
+            held: Mutex::default(),
+            health: Mutex::default(),
+            log: Mutex::default(),
+            newest: Mutex::default(),
+            doing: Mutex::default(),
+            name: name.clone(),
+        }
+    }
+
+    /// Returns where a service's settings lie.
+    pub(super) fn settings_path(host: &HostRoot, name: &ServiceName) -> PathBuf {
+        host.service_state(name).join("settings.json")
+    }
+
+    /// Stores the settings and uses them from now on.
+    pub(super) fn configure(&self, host: &HostRoot, settings: Settings) -> std::io::Result<()> {
+        files::make_state(host, &self.name)?;
+        let text = serde_json::to_vec_pretty(&settings)?;
+        // Arguments of the program may hold secrets: root's alone.
+        files::replace(&Self::settings_path(host, &self.name), &text, 0o600)?;
+        *lock(&self.settings) = Some(Arc::new(settings));
+        Ok(())
+    }
+
+    pub(super) fn settings(&self) -> Option<Arc<Settings>> {
+        lock(&self.settings).clone()
+    }
+
+    /// Takes the ports of arms that do not run, so that nobody else gets the service's requests.
+    pub(super) fn hold_idle_ports(&self, host: &HostRoot) {
+        let Ok(Some(ports)) = ports::allotted(host, &self.name) else { return };
+        let mut held = lock(&self.held);
+        for arm in [Arm::Blue, Arm::Green] {
+            if !held.contains_key(&arm)
+                && ports::owner_of(ports.of(arm)).is_none()
+                && let Ok(port) = ports::hold(ports.of(arm))
+            {
+                held.insert(arm, port);
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// Returns how the service's log lines are counted.
+    pub(super) fn counting(&self, ports: ArmPorts) -> Counting {
+        let slos = self.declared.slos.values();
+        let own = slos.clone().filter_map(|slo| slo.route.as_ref().map(|route| route.0.as_str()));
+        let routes = RouteTable::new(self.routes.iter().map(String::as_str).chain(own));
+        let bad_when = slos.map(|slo| (slo.route.clone(), slo.bad_when.clone())).collect();
+        let address = |arm| (arm, format!("127.0.0.1:{}", ports.of(arm)));
+        Counting {
+            routes,
+            thresholds_ms: self.thresholds_ms(),
+            bad_when,
+            addresses: [address(Arm::Blue), address(Arm::Green)].into(),
+        }
+    }
+
+    /// Returns every latency that an objective or a gate asks about.
+    pub(super) fn thresholds_ms(&self) -> Vec<u64> {
+        let gates = &self.declared.gates;
+        let mut limits: Vec<Limit> = Vec::new();
+        for slo in self.declared.slos.values() {
+            limits.extend(slo.limit);
+            if let Indicator::Latency { objective, .. } = slo.indicator {
+                limits.push(Limit::Latency(objective));
+            }
+        }
+        let of_gates = [
+            gates.load.as_ref().map(|gate| &gate.slos),
+            gates.bake.as_ref().map(|gate| &gate.slos),
+            gates.canary.as_ref().map(|gate| &gate.slos),
+        ];
+        limits.extend(of_gates.into_iter().flatten().flatten().map(|slo| slo.limit));
+        let mut thresholds: Vec<u64> = limits
+            .into_iter()
+            .filter_map(|limit| match limit {
+                Limit::Latency(limit) => Some(limit.0),
+                Limit::BadShare(_) => None,
+            })
+            .collect();
+        thresholds.sort_unstable();
+        thresholds.dedup();
+        thresholds
+    }
+}

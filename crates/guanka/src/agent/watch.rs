@@ -1,0 +1,61 @@
+//! The agent's own clock: leases that run out, the log, the probes, the bake's traffic. It has no
+//! orders; it keeps what was ordered.
+
+use std::sync::Arc;
+use std::thread;
+
+use guanka_core::quantity::Millis;
+use guanka_world::{clock, ports};
+
+use super::stores::Agent;
+use super::{bake, health, share, traffic};
+
+/// How often the agent looks: fast enough that a canary's lease ends within its own length plus
+/// little, slow enough to cost nothing.
+const EVERY: Millis = Millis(500);
+
+/// How long 10 s windows are kept beyond the longest gate.
+const KEPT_MS: u64 = 10 * 86_400_000;
+
+/// Starts the threads.
+pub(super) fn start(agent: &Arc<Agent>) {
+    let watched = Arc::clone(agent);
+    thread::spawn(move || {
+        loop {
+            for service in watched.all() {
+                share::expire(&watched, &service);
+                bake::tick(&watched, &service);
+                let Some(settings) = service.settings() else { continue };
+                let Ok(Some(allotted)) = ports::allotted(&watched.host, &service.name) else {
+                    continue;
+                };
+                // A log that cannot be read leaves windows out, and the gate sees uncovered time.
+                let _ = traffic::tick(&watched, &service, &settings, allotted);
+            }
+            clock::pause(EVERY);
+        }
+    });
+    // Probes may each take their whole time limit: they must not make the leases wait.
+    let probed = Arc::clone(agent);
+    thread::spawn(move || {
+        loop {
+            for service in probed.all() {
+                let Some(settings) = service.settings() else { continue };
+                if let Ok(Some(allotted)) = ports::allotted(&probed.host, &service.name) {
+                    health::tick(&service, &settings, allotted);
+                }
+            }
+            clock::pause(EVERY);
+        }
+    });
+    let pruned = Arc::clone(agent);
+    thread::spawn(move || {
+        loop {
+            let now = clock::now_ms();
+            for service in pruned.all() {
+                let _ = pruned.metrics().prune(&service.name, now.saturating_sub(KEPT_MS), now);
+            }
+            clock::pause(Millis::from_secs(3600));
+        }
+    });
+}
