@@ -330,7 +330,7 @@ struct Seen {
     green: u64,
 }
 
-/// Sends requests from several connections while `act` is called with 0, 1, … as long as it says so.
+/// Sends requests from several connections while `act` is called with 0, 1, … until it says no.
 fn under_load(wired: &Wired, mut act: impl FnMut(usize) -> bool) -> Seen {
     let (stop, counts) = (AtomicBool::new(false), [const { AtomicU64::new(0) }; 4]);
     thread::scope(|scope| {
