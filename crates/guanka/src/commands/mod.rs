@@ -1,12 +1,15 @@
 //! The subcommands, one file each, in the order of the help text.
 
+mod check;
 mod completions;
 mod doctor;
 mod exec;
+mod explain;
 mod help;
 mod inventory;
 mod load;
 mod project;
+mod prove;
 mod schema;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -33,12 +36,18 @@ pub(crate) struct Cli {
 /// The verbs, daily ones first.
 #[derive(Subcommand)]
 enum Verb {
+    /// Ask the seven checkpoints of a module, its guanka.toml and a host.
+    Check(check::Args),
+    /// Explain a check or an error code, with examples.
+    Explain(explain::Args),
     /// Load a service at a fixed rate and measure from the due time.
     Load(load::Args),
     /// List the Go programs that run on a host and what leads to them.
     Inventory(inventory::Args),
     /// Tell whether this machine is fit to build and to be shipped to.
     Doctor(doctor::Args),
+    /// Say what the evidence shows: good 0, bad 3, else 9.
+    Prove(prove::Args),
     /// Print the JSON Schema of guanka.toml.
     Schema(schema::Args),
     /// Print completions for a shell.
@@ -66,9 +75,12 @@ pub(crate) fn main() -> Exit {
 
 fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
     match verb {
+        Verb::Check(args) => check::run(args, terminal),
+        Verb::Explain(args) => explain::run(args, terminal),
         Verb::Load(args) => load::run(args, terminal),
         Verb::Inventory(args) => inventory::run(args, terminal),
         Verb::Doctor(args) => doctor::run(args, terminal),
+        Verb::Prove(args) => prove::run(args, terminal),
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),
         Verb::Exec(args) => exec::run(args, terminal),

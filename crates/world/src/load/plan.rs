@@ -9,7 +9,7 @@ use guanka_core::quantity::{Millis, Rate};
 use serde::{Deserialize, Serialize};
 
 /// The most requests one run may plan: the counters of what stayed unsent are filled one by one,
-/// and this many take a few seconds.
+/// and this many take some seconds.
 const REQUESTS_MAX: f64 = 500e6;
 /// The most connections: above it a single client address runs out of ports.
 const CONNECTIONS_MAX: usize = 20_000;

@@ -1,4 +1,4 @@
-//! The bytes of each kind of request, laid out once; only the user's cookie value changes, in
+//! The bytes of each kind of request, laid out once; only the user's cookie value changes, in its
 //! place.
 
 use super::framing::AnswerTo;
