@@ -67,7 +67,9 @@ fn build_info_is_what_go_version_says() {
         match line.trim_start().split('\t').collect::<Vec<_>>().as_slice() {
             ["build", ..] => {
                 settings += 1;
-                let (key, value) = line.trim_start().trim_start_matches("build\t")
+                let (key, value) = line
+                    .trim_start()
+                    .trim_start_matches("build\t")
                     .split_once('=')
                     .expect("key=value");
                 let plain = value.trim_matches(['"', '`']).replace("\\\"", "\"");

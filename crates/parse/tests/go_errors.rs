@@ -71,8 +71,10 @@ fn a_channel_read_beside_or_before_the_signal_is_read() {
 
 #[test]
 fn a_select_that_does_not_wait_or_comes_too_late_does_not_save_the_error() {
-    let start = format!("errCh := make(chan error, 1)\ngo func() {{ errCh <- srv.ListenAndServe() }}()\n");
-    let once = format!("{start}select {{\ncase err := <-errCh:\nlog.Fatal(err)\ndefault:\n}}\n{WAIT}");
+    let start =
+        format!("errCh := make(chan error, 1)\ngo func() {{ errCh <- srv.ListenAndServe() }}()\n");
+    let once =
+        format!("{start}select {{\ncase err := <-errCh:\nlog.Fatal(err)\ndefault:\n}}\n{WAIT}");
     assert_eq!(how(&fate(&once)), "sent to errCh");
     let late = format!("{start}{WAIT}select {{\ncase <-errCh:\ncase <-ctx.Done():\n}}\n");
     assert_eq!(how(&fate(&late)), "sent to errCh");
@@ -189,7 +191,8 @@ fn an_error_group_with_a_context_reads_the_error() {
         g.Go(func() error { return srv.ListenAndServe() })\n\
         g.Go(func() error { <-ctx.Done(); return srv.Shutdown(ctx) })\n_ = g.Wait()\n";
     assert_eq!(fate(text), ErrorFate::ReadWithSignal);
-    let plain = text.replace("g, ctx := errgroup.WithContext(context.Background())", "g := group()");
+    let plain =
+        text.replace("g, ctx := errgroup.WithContext(context.Background())", "g := group()");
     assert!(matches!(fate(&plain), ErrorFate::Unclear(_)));
 }
 

@@ -86,15 +86,12 @@ fn what_only_looks_like_a_route_is_left_alone() {
 }
 
 fn longest(body: &str) -> Option<Fact<u64>> {
-    let found = routes(&format!(
-        "func main() {{ http.Handle(\"/x\", handler) }}\nvar d = f()\n{}",
-        body
-    ));
+    let found =
+        routes(&format!("func main() {{ http.Handle(\"/x\", handler) }}\nvar d = f()\n{}", body));
     found[0].longest.as_ref().map(|fact| match fact {
-        Fact::Known(m) => Fact::Known(guanka_core::facts::Sourced {
-            value: m.value.0,
-            from: m.from.clone(),
-        }),
+        Fact::Known(m) => {
+            Fact::Known(guanka_core::facts::Sourced { value: m.value.0, from: m.from.clone() })
+        }
         Fact::Unknown(reason) => Fact::Unknown(reason.clone()),
         Fact::Conflict(_) => panic!("a conflict"),
     })
@@ -104,8 +101,12 @@ fn longest(body: &str) -> Option<Fact<u64>> {
 fn a_handlers_own_limits_are_found() {
     let head = "func handler(w http.ResponseWriter, r *http.Request) {";
     let known = |body: &str| longest(body).and_then(|f| f.known().copied());
-    assert_eq!(known(&format!("{head} time.Sleep(2*time.Second); time.Sleep(time.Second) }}")), Some(3000));
-    let bounded = format!("{head} ctx, c := context.WithTimeout(r.Context(), time.Minute); time.Sleep(1) }}");
+    assert_eq!(
+        known(&format!("{head} time.Sleep(2*time.Second); time.Sleep(time.Second) }}")),
+        Some(3000)
+    );
+    let bounded =
+        format!("{head} ctx, c := context.WithTimeout(r.Context(), time.Minute); time.Sleep(1) }}");
     assert_eq!(known(&bounded), Some(60_000));
     assert_eq!(longest(&format!("{head} work() }}")), None);
     let open = longest(&format!("{head} time.Sleep(d) }}"));
@@ -176,7 +177,8 @@ fn a_shutdowns_limit_is_that_of_its_context() {
     assert_eq!(limits("srv.Shutdown(context.Background())\nsrv.Close()"), [Some(0), Some(0)]);
     let deadline = "ctx, c := context.WithDeadline(x, time.Now().Add(drain/2))\nsrv.Shutdown(ctx)";
     assert_eq!(limits(deadline), [Some(5)]);
-    let open = "ctx, c := context.WithTimeout(x, cfg.Drain)\nif err := srv.Shutdown(ctx); err != nil {}";
+    let open =
+        "ctx, c := context.WithTimeout(x, cfg.Drain)\nif err := srv.Shutdown(ctx); err != nil {}";
     assert_eq!(limits(open), [None]);
     let helper = "stop(srv)\n}\nfunc stop(s *http.Server) {\nctx, c := context.WithTimeout(x, 4*time.Second)\n\
         s.Shutdown(ctx)";

@@ -99,7 +99,8 @@ fn later_assignments_count_and_conditional_ones_conflict() {
 
 #[test]
 fn zero_values_and_new_are_servers_too() {
-    let zero = server("func main() {\nvar srv http.Server\nsrv.Addr = \":9\"\nsrv.ListenAndServe()\n}\n");
+    let zero =
+        server("func main() {\nvar srv http.Server\nsrv.Addr = \":9\"\nsrv.ListenAndServe()\n}\n");
     assert_eq!(zero.addr.known().map(String::as_str), Some(":9"));
     let made = server("func main() {\nsrv := new(http.Server)\nsrv.ReadTimeout = time.Second\n}\n");
     assert_eq!(secs(&made.read_timeout), Some(1));
@@ -118,7 +119,10 @@ fn negative_limits_mean_none_and_never_zero() {
 fn constants_are_found_in_other_packages_of_the_module() {
     let source = read(&[
         ("go.mod", "module example.com/shop\n\ngo 1.22\n"),
-        ("conf/conf.go", "package conf\nimport \"time\"\nconst Read = 7 * time.Second\nvar Addr = \":70\"\n"),
+        (
+            "conf/conf.go",
+            "package conf\nimport \"time\"\nconst Read = 7 * time.Second\nvar Addr = \":70\"\n",
+        ),
         (
             "main.go",
             "package main\nimport (\n\"net/http\"\n\"example.com/shop/conf\"\n)\nfunc main() {\n\
@@ -140,19 +144,31 @@ fn constants_are_found_in_other_packages_of_the_module() {
 #[test]
 fn a_constant_address_is_known() {
     for (body, expected) in [
-        ("const port = \"80\" + \"80\"\nfunc main() { http.ListenAndServe(\":\"+port, nil) }", ":8080"),
+        (
+            "const port = \"80\" + \"80\"\nfunc main() { http.ListenAndServe(\":\"+port, nil) }",
+            ":8080",
+        ),
         ("func main() { http.ListenAndServe(fmt.Sprintf(\":%d\", 81), nil) }", ":81"),
         ("func main() { http.ListenAndServe(net.JoinHostPort(\"\", \"82\"), nil) }", ":82"),
-        ("func serve(addr string) { http.ListenAndServe(addr, nil) }\nfunc main() { serve(\":83\") }", ":83"),
+        (
+            "func serve(addr string) { http.ListenAndServe(addr, nil) }\nfunc main() { serve(\":83\") }",
+            ":83",
+        ),
         ("func main() {\nl, _ := net.Listen(\"tcp\", \":84\")\nhttp.Serve(l, nil)\n}", ":84"),
         ("func main() { net.Listen(\"unix\", \"/run/a.sock\") }", "unix:/run/a.sock"),
-        ("func main() {\nvar lc net.ListenConfig\nlc.Listen(context.Background(), \"tcp\", \":85\")\n}", ":85"),
+        (
+            "func main() {\nvar lc net.ListenConfig\nlc.Listen(context.Background(), \"tcp\", \":85\")\n}",
+            ":85",
+        ),
         ("func main() { r := gin.Default(); r.Run(\":86\") }", ":86"),
         ("func main() { e := echo.New(); e.Logger.Fatal(e.Start(\":87\")) }", ":87"),
         ("func main() { app := fiber.New(); app.Listen(\":88\") }", ":88"),
         ("func main() { http.ListenAndServe(\"\", nil) }", ":80"),
-        ("type A struct{ srv *http.Server }\nfunc New() *A { return &A{srv: &http.Server{Addr: \":89\"}} }\n\
-          func (a *A) Run() error { return a.srv.ListenAndServe() }", ":89"),
+        (
+            "type A struct{ srv *http.Server }\nfunc New() *A { return &A{srv: &http.Server{Addr: \":89\"}} }\n\
+          func (a *A) Run() error { return a.srv.ListenAndServe() }",
+            ":89",
+        ),
     ] {
         let found = listen(body);
         assert_eq!(found.addr.known().map(String::as_str), Some(expected), "{body}");
@@ -270,10 +286,40 @@ fn text_that_is_no_go_is_a_problem_and_the_rest_is_read() {
 #[test]
 fn any_bytes_are_read_without_a_panic() {
     const PIECES: &[&str] = &[
-        "package main\n", "import \"net/http\"\n", "import \"os\"\n", "func main() {", "}", "\n", "a",
-        " := ", "http.Server{", "srv.ListenAndServe()", "go ", "func() {", "}()", "<-", "done", " = ",
-        "if err ", "!= nil {", "return ", "select {", "case ", ":", "http.HandleFunc(", "\"/x\"", ", ",
-        ")", "(", "os.Getenv(", "for ", "func a(a string) string {", "a(a)", "var a = a\n", "&", "a.a",
+        "package main\n",
+        "import \"net/http\"\n",
+        "import \"os\"\n",
+        "func main() {",
+        "}",
+        "\n",
+        "a",
+        " := ",
+        "http.Server{",
+        "srv.ListenAndServe()",
+        "go ",
+        "func() {",
+        "}()",
+        "<-",
+        "done",
+        " = ",
+        "if err ",
+        "!= nil {",
+        "return ",
+        "select {",
+        "case ",
+        ":",
+        "http.HandleFunc(",
+        "\"/x\"",
+        ", ",
+        ")",
+        "(",
+        "os.Getenv(",
+        "for ",
+        "func a(a string) string {",
+        "a(a)",
+        "var a = a\n",
+        "&",
+        "a.a",
     ];
     arbtest::arbtest(|u| {
         let picks: Vec<u8> = u.arbitrary()?;

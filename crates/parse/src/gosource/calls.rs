@@ -62,14 +62,19 @@ pub(super) fn watched<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) -> O
 pub(super) fn environment<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) -> Vec<String> {
     module.refuel();
     if is_read(module, &site.call.fun, &site.at) {
-        let is_own_parameter = site.call.args.first().is_some_and(|arg| {
-            parameter(module, arg, &site.at).is_some()
-        });
+        let is_own_parameter =
+            site.call.args.first().is_some_and(|arg| parameter(module, arg, &site.at).is_some());
         // Its callers are listed instead, each with the name it gives.
         let name = if is_own_parameter { None } else { module.env_name(site.call, &site.at, 0) };
         return name.into_iter().collect();
     }
     let Some(id) = module.function(&site.call.fun, &site.at) else { return Vec::new() };
+    let places = module.functions[id].env_params.get_or_init(|| env_params(module, id));
+    let args = places.iter().filter_map(|place| site.call.args.get(*place));
+    args.filter_map(|arg| module.fold(arg, &site.at).text().map(str::to_owned)).collect()
+}
+
+fn env_params(module: &Module<'_, '_>, id: usize) -> Vec<usize> {
     let function = &module.functions[id];
     let inside = At { file: function.file, func: Some(id), frame: None };
     let mut places = Vec::new();
@@ -81,15 +86,11 @@ pub(super) fn environment<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) 
         }
     });
     places.dedup();
-    let args = places.into_iter().filter_map(|place| site.call.args.get(place));
-    args.filter_map(|arg| module.fold(arg, &site.at).text().map(str::to_owned)).collect()
+    places
 }
 
 fn is_read<'t, 'a>(module: &Module<'t, 'a>, fun: &Expr<'a>, at: &At<'t, 'a>) -> bool {
-    matches!(
-        module.global(fun, at),
-        Some(("os", "Getenv" | "LookupEnv") | ("syscall", "Getenv"))
-    )
+    matches!(module.global(fun, at), Some(("os", "Getenv" | "LookupEnv") | ("syscall", "Getenv")))
 }
 
 /// Returns which parameter of its function an expression is.

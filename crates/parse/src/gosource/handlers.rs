@@ -164,7 +164,8 @@ fn streams<'t, 'a>(module: &Module<'t, 'a>, expr: &'t Expr<'a>, at: &At<'t, 'a>)
 
 fn is_stream_call<'t, 'a>(module: &Module<'t, 'a>, call: &'t Call<'a>, at: &At<'t, 'a>) -> bool {
     if let Some((path, name)) = module.global(&call.fun, at) {
-        return path.contains("websocket") && matches!(name, "Accept" | "Upgrade" | "New" | "Handler");
+        return path.contains("websocket")
+            && matches!(name, "Accept" | "Upgrade" | "New" | "Handler");
     }
     let is_method = matches!(call.fun.kind, ExprKind::Selector(..));
     match call.fun.last_name() {
@@ -172,7 +173,9 @@ fn is_stream_call<'t, 'a>(module: &Module<'t, 'a>, call: &'t Call<'a>, at: &At<'
         Some("Hijack" | "Upgrade" | "SSEvent" | "SendStreamWriter" | "SetBodyStreamWriter") => {
             is_method
         }
-        Some("Stream") => is_method && matches!(call.args.as_slice(), [Expr { kind: ExprKind::Func(_), .. }]),
+        Some("Stream") => {
+            is_method && matches!(call.args.as_slice(), [Expr { kind: ExprKind::Func(_), .. }])
+        }
         _ => false,
     }
 }

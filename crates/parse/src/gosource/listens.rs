@@ -93,9 +93,7 @@ fn by_method<'t, 'a>(
         ("ListenAndServe", 0) | ("ListenAndServeTLS", 2) => {
             let server = servers.of(module, base, at);
             let addr = match server {
-                Some(index) => {
-                    (servers.list[index].addr.clone(), servers.addr_from[index].clone())
-                }
+                Some(index) => (servers.list[index].addr.clone(), servers.addr_from[index].clone()),
                 // A method of the module's own by that name is a listener only inside.
                 None if module.function(&call.fun, at).is_some() => return None,
                 None => (not_constant(module.file(at), base), Vec::new()),
@@ -121,7 +119,9 @@ fn by_method<'t, 'a>(
         ("Run" | "RunTLS" | "Start" | "StartTLS" | "Listen" | "ListenTLS", _) => {
             let framework = routers::router(module, base, at, 0)?.framework;
             match (framework, name) {
-                (Framework::Gin, "Run") if call.args.is_empty() => plain(gin_default(module, call, at)),
+                (Framework::Gin, "Run") if call.args.is_empty() => {
+                    plain(gin_default(module, call, at))
+                }
                 (Framework::Gin, "Run" | "RunTLS")
                 | (Framework::Echo, "Start" | "StartTLS")
                 | (Framework::Fiber, "Listen" | "ListenTLS") => {
@@ -210,4 +210,3 @@ fn not_constant(file: &File<'_>, expr: &Expr<'_>) -> Fact<String> {
     let span = file.span(expr.start, expr.end);
     Fact::Unknown(Reason::NotConstant { what: file.words(expr), span })
 }
-

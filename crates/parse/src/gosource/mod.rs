@@ -47,9 +47,8 @@ pub fn read_module(root: &str, files: &[(String, Vec<u8>)]) -> GoSource {
         })
         .collect();
     let go_mod = files.iter().find(|(path, _)| path == "go.mod");
-    let path = go_mod.and_then(|(name, text)| {
-        crate::gomod::read(name, text).module.known().cloned()
-    });
+    let path =
+        go_mod.and_then(|(name, text)| crate::gomod::read(name, text).module.known().cloned());
     let module = Module::new(&parsed, path);
     facts(root, &module)
 }
@@ -173,9 +172,11 @@ fn is_fatal_on_close<'t, 'a>(
     error: &ErrorFate,
     site: &Site<'t, 'a>,
 ) -> bool {
-    let serves = site.call.fun.last_name().is_some_and(|name| {
-        name.starts_with("ListenAndServe") || name.starts_with("Serve")
-    });
+    let serves = site
+        .call
+        .fun
+        .last_name()
+        .is_some_and(|name| name.starts_with("ListenAndServe") || name.starts_with("Serve"));
     serves && *error == ErrorFate::EndsProgram && !calls::tells_closed_apart(module, site)
 }
 

@@ -38,7 +38,8 @@ pub(super) fn framework_of(path: &str) -> Option<Framework> {
     if path == "net/http" {
         return Some(Framework::Std);
     }
-    let fits = |known: &str| path.strip_prefix(known).is_some_and(|r| r.is_empty() || r.starts_with("/v"));
+    let fits =
+        |known: &str| path.strip_prefix(known).is_some_and(|r| r.is_empty() || r.starts_with("/v"));
     KNOWN.iter().find(|(known, _)| fits(known)).map(|(_, framework)| *framework)
 }
 
@@ -96,9 +97,8 @@ fn made<'t, 'a>(
         }
         ExprKind::Call(call) => {
             if let Some((path, name)) = module.global(&call.fun, at) {
-                return plain(path).filter(|r| {
-                    r.framework != Framework::Std || name == "NewServeMux"
-                });
+                return plain(path)
+                    .filter(|r| r.framework != Framework::Std || name == "NewServeMux");
             }
             let ExprKind::Selector(base, name) = &call.fun.kind else { return None };
             let parent = router(module, base, at, depth + 1)?;

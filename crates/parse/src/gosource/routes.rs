@@ -19,7 +19,9 @@ pub(super) fn route<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) -> Opt
         Some(_) => return None,
         None => {
             let ExprKind::Selector(base, name) = &call.fun.kind else { return None };
-            if !is_registration(name) || call.args.len() < 2 {
+            let mut imports = file.import_paths();
+            let mut may_route = || imports.any(|path| routers::framework_of(path).is_some());
+            if !is_registration(name) || call.args.len() < 2 || !may_route() {
                 return None;
             }
             let router = routers::router(module, base, at, 0);
@@ -49,8 +51,10 @@ struct Shape<'t, 'a> {
 }
 
 fn is_registration(name: &str) -> bool {
-    matches!(name, "Handle" | "HandleFunc" | "Method" | "MethodFunc" | "Handler" | "HandlerFunc" | "Add")
-        || verb(name).is_some()
+    matches!(
+        name,
+        "Handle" | "HandleFunc" | "Method" | "MethodFunc" | "Handler" | "HandlerFunc" | "Add"
+    ) || verb(name).is_some()
 }
 
 /// Returns the method that a router's function is named after; `Some("")` means any.
@@ -129,7 +133,9 @@ fn methods_behind<'t, 'a>(
 ) -> Option<String> {
     let behind = module.by_name.get("Methods")?.iter().map(|index| &module.sites[*index]);
     let mut own = behind.filter(|site| {
-        site.at.file == at.file && site.expr.holds(call.fun.start) && site.expr.start == call.fun.start
+        site.at.file == at.file
+            && site.expr.holds(call.fun.start)
+            && site.expr.start == call.fun.start
     });
     let site = own.next()?;
     match site.call.args.as_slice() {

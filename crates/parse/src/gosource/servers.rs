@@ -50,9 +50,11 @@ impl Servers {
     fn zeros<'t, 'a>(&mut self, module: &Module<'t, 'a>) {
         for site in &module.sites {
             if site.call.fun.name() == Some("new")
-                && site.call.args.first().is_some_and(|t| {
-                    module.is(t, &site.at, "net/http", "Server")
-                })
+                && site
+                    .call
+                    .args
+                    .first()
+                    .is_some_and(|t| module.is(t, &site.at, "net/http", "Server"))
             {
                 self.add(module, site.expr, &site.at);
             }
@@ -154,14 +156,8 @@ impl Servers {
 
     /// Takes in what is assigned to the fields later.
     fn assigned<'t, 'a>(&mut self, module: &Module<'t, 'a>) {
-        const FIELDS: [&str; 6] = [
-            "Addr",
-            "Handler",
-            "ReadTimeout",
-            "ReadHeaderTimeout",
-            "WriteTimeout",
-            "IdleTimeout",
-        ];
+        const FIELDS: [&str; 6] =
+            ["Addr", "Handler", "ReadTimeout", "ReadHeaderTimeout", "WriteTimeout", "IdleTimeout"];
         for field in FIELDS {
             for given in module.fields.get(field).into_iter().flatten() {
                 let Some(base) = given.base else { continue };
@@ -307,4 +303,3 @@ fn join_maybe(old: &mut Fact<Millis>, new: Fact<Millis>) {
     };
     *old = joined;
 }
-

@@ -28,7 +28,10 @@ pub(super) fn role<'t, 'a>(module: &Module<'t, 'a>, call: &'t Call<'a>, at: &At<
     }
     match module.global(&call.fun, at) {
         Some(("os", "Exit")) => return Role::Ends,
-        Some(("errors" | "fmt" | "github.com/pkg/errors", "Errorf" | "Join" | "Wrap" | "Wrapf")) => {
+        Some((
+            "errors" | "fmt" | "github.com/pkg/errors",
+            "Errorf" | "Join" | "Wrap" | "Wrapf",
+        )) => {
             return Role::Wraps;
         }
         Some(("errors", "Is" | "As")) => return Role::Wraps,
@@ -38,15 +41,22 @@ pub(super) fn role<'t, 'a>(module: &Module<'t, 'a>, call: &'t Call<'a>, at: &At<
     if let Some(id) = module.function(&call.fun, at) {
         let decl = module.functions[id].decl;
         let inside = At { file: module.functions[id].file, func: Some(id), frame: None };
-        return if ends_inside(module, &decl.func.body, &inside) { Role::Ends } else { Role::Other };
+        return if ends_inside(module, &decl.func.body, &inside) {
+            Role::Ends
+        } else {
+            Role::Other
+        };
     }
     let is_method = matches!(call.fun.bare().kind, ExprKind::Selector(..));
     let starts = |list: &[&str]| is_method && list.iter().any(|n| name.starts_with(n));
     // log.Fatalf, logger.Panic, zerolog's log.Fatal().Err(err).Msg("…").
-    if starts(&["Fatal", "Panic"]) || chain_has(&call.fun, "Fatal") || chain_has(&call.fun, "Panic") {
+    if starts(&["Fatal", "Panic"]) || chain_has(&call.fun, "Fatal") || chain_has(&call.fun, "Panic")
+    {
         return Role::Ends;
     }
-    if starts(&["Print", "Fprint", "Info", "Error", "Warn", "Debug", "Log", "Msg", "Trace", "Notice"]) {
+    if starts(&[
+        "Print", "Fprint", "Info", "Error", "Warn", "Debug", "Log", "Msg", "Trace", "Notice",
+    ]) {
         return Role::Logs;
     }
     Role::Other

@@ -143,7 +143,7 @@ impl<'t, 'a> Flow<'_, 't, 'a> {
             // Another goroutine reads it: what it does with the error counts.
             let Node::Block(body) = way.nodes[border] else { return unclear("read") };
             let behind = body.list.iter().filter(|s| s.end > read.start);
-            let done = behind.filter_map(|stmt| self.act(&way, stmt, None)).next();
+            let done = behind.filter_map(|stmt| self.act(&way, stmt)).next();
             let is_fatal = self.is_given_to_end(&way, place);
             return match done {
                 _ if is_fatal => ErrorFate::EndsProgram,
@@ -169,14 +169,18 @@ impl<'t, 'a> Flow<'_, 't, 'a> {
             None => read.start,
         };
         let waits = actions::waits_in(self.module, way.nodes[0], at);
-        if waits.iter().any(|wait| *wait < start) { lost.clone() } else { ErrorFate::ReadWithSignal }
+        if waits.iter().any(|wait| *wait < start) {
+            lost.clone()
+        } else {
+            ErrorFate::ReadWithSignal
+        }
     }
 
     fn is_given_to_end(&self, way: &Way<'t, 'a>, place: usize) -> bool {
         way.nodes[..place].iter().any(|node| match node {
-            Node::Expr(e) => e
-                .call()
-                .is_some_and(|call| actions::role(self.module, call, &way.at) == actions::Role::Ends),
+            Node::Expr(e) => e.call().is_some_and(|call| {
+                actions::role(self.module, call, &way.at) == actions::Role::Ends
+            }),
             _ => false,
         })
     }
@@ -200,7 +204,8 @@ impl<'t, 'a> Flow<'_, 't, 'a> {
             walk::block(&function.decl.func.body, &mut |node| {
                 let Node::Stmt(Stmt { kind: StmtKind::Select(cases), .. }) = node else { return };
                 let has_default = cases.iter().any(|case| case.head.is_empty());
-                let reads = cases.iter().filter_map(|c| c.head.first()).any(|s| reads_any(s, &names));
+                let reads =
+                    cases.iter().filter_map(|c| c.head.first()).any(|s| reads_any(s, &names));
                 is_read |= reads && !has_default && cases.len() > 1;
             });
         }

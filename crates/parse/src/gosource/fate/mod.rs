@@ -56,9 +56,7 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
         let Some(way) = self.way(expr.start, expr.end, at) else {
             return ErrorFate::Unclear("outside any function".to_owned());
         };
-        let is_it = |node: &Node<'t, 'a>| {
-            matches!(node, Node::Expr(e) if std::ptr::eq(*e, expr))
-        };
+        let is_it = |node: &Node<'t, 'a>| matches!(node, Node::Expr(e) if std::ptr::eq(*e, expr));
         match way.nodes.iter().position(is_it) {
             Some(place) => self.outwards(&way, place),
             None => ErrorFate::Unclear(self.module.file(at).words(expr)),
@@ -103,14 +101,12 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
                 Some(ExprKind::Name(name)) => self.named(way, place, name),
                 Some(_) => ErrorFate::Unclear("kept in a field".to_owned()),
             },
-            StmtKind::Values(lines) => {
-                match lines.first().and_then(|line| line.names.last()) {
-                    Some((name, _)) => self.named(way, place, name),
-                    None => ErrorFate::Unclear("kept".to_owned()),
-                }
-            }
+            StmtKind::Values(lines) => match lines.first().and_then(|line| line.names.last()) {
+                Some((name, _)) => self.named(way, place, name),
+                None => ErrorFate::Unclear("kept".to_owned()),
+            },
             StmtKind::If(test) => {
-                let done = self.test(way, place, test);
+                let done = self.test(way, test);
                 done.unwrap_or_else(|| self.after(way, place, "only logged"))
             }
             _ => ErrorFate::Unclear("in a statement that is not followed".to_owned()),
@@ -124,18 +120,18 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
             match way.nodes[up] {
                 Node::Stmt(outer) => {
                     if let StmtKind::If(test) = &outer.kind {
-                        let done = self.test(way, up, test);
+                        let done = self.test(way, test);
                         return done.unwrap_or_else(|| self.after(way, up, "only logged"));
                     }
                     if let StmtKind::Switch(_, _) = &outer.kind {
-                        let done = self.act(way, outer, Some(name));
+                        let done = self.act(way, outer);
                         return done.unwrap_or_else(|| self.after(way, up, "only logged"));
                     }
                     return unclear(name);
                 }
                 Node::Block(block) => {
                     let rest = block.list.iter().filter(|s| s.start >= stmt.end);
-                    if let Some(done) = self.handled(way, up, rest, name) {
+                    if let Some(done) = self.handled(way, rest, name) {
                         return done;
                     }
                 }
@@ -150,7 +146,6 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
     fn handled(
         &self,
         way: &Way<'t, 'a>,
-        place: usize,
         rest: impl Iterator<Item = &'t Stmt<'a>>,
         name: &str,
     ) -> Option<ErrorFate> {
@@ -163,8 +158,8 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
                 continue;
             }
             let done = match &stmt.kind {
-                StmtKind::If(test) => self.test(way, place, test),
-                _ => self.act(way, stmt, Some(name)),
+                StmtKind::If(test) => self.test(way, test),
+                _ => self.act(way, stmt),
             };
             if done.is_some() {
                 return done;
@@ -174,27 +169,25 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
     }
 
     /// Looks into the branch of an `if` that is taken when there is an error.
-    fn test(&self, way: &Way<'t, 'a>, place: usize, test: &'t If<'a>) -> Option<ErrorFate> {
+    fn test(&self, way: &Way<'t, 'a>, test: &'t If<'a>) -> Option<ErrorFate> {
         let is_error = test.cond.as_ref().is_some_and(is_error_test);
         if is_error {
             return self.acts(way, &test.then);
         }
         // `if errors.Is(err, http.ErrServerClosed) { … }`: the error goes the other way.
-        let other = match &test.otherwise {
+        match &test.otherwise {
             Some(Stmt { kind: StmtKind::Block(block), .. }) => self.acts(way, block),
-            Some(Stmt { kind: StmtKind::If(next), .. }) => self.test(way, place, next),
+            Some(Stmt { kind: StmtKind::If(next), .. }) => self.test(way, next),
             _ => None,
-        };
-        other
+        }
     }
 
     fn acts(&self, way: &Way<'t, 'a>, block: &'t Block<'a>) -> Option<ErrorFate> {
-        block.list.iter().find_map(|stmt| self.act(way, stmt, None))
+        block.list.iter().find_map(|stmt| self.act(way, stmt))
     }
 
-    /// Returns what a statement does that decides the error's fate, if it does anything. With a
-    /// name, only what is done with that error counts for sends and returns.
-    fn act(&self, way: &Way<'t, 'a>, stmt: &'t Stmt<'a>, name: Option<&str>) -> Option<ErrorFate> {
+    /// Returns what a statement does that decides the error's fate, if it does anything.
+    fn act(&self, way: &Way<'t, 'a>, stmt: &'t Stmt<'a>) -> Option<ErrorFate> {
         match &stmt.kind {
             StmtKind::Expr(e) => {
                 let call = e.call()?;
@@ -216,12 +209,12 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
             }
             StmtKind::If(test) => {
                 let then = self.acts(way, &test.then);
-                then.or_else(|| self.act(way, test.otherwise.as_ref()?, name))
+                then.or_else(|| self.act(way, test.otherwise.as_ref()?))
             }
             StmtKind::Block(block) => self.acts(way, block),
             StmtKind::Select(cases) => cases.iter().find_map(|case| {
                 let head = case.head.first().filter(|s| matches!(s.kind, StmtKind::Send(..)));
-                head.and_then(|s| self.act(way, s, name))
+                head.and_then(|s| self.act(way, s))
             }),
             StmtKind::Switch(_, cases) => {
                 let is_closed = |s: &Stmt<'a>| match &s.kind {
@@ -249,13 +242,15 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
                     return self.lost(way, stmt.start, stmt.end, how);
                 }
                 let is_plain = matches!(next.kind, StmtKind::Expr(_) | StmtKind::Send(..));
-                if is_plain && let Some(done) = self.act(way, next, None) {
+                if is_plain && let Some(done) = self.act(way, next) {
                     return done;
                 }
                 if let StmtKind::Return(list) = &next.kind {
                     let is_empty = list.iter().all(|e| e.name() == Some("nil"));
-                    return if is_empty { self.end(way, border, stmt, how) } else {
-                        self.act(way, next, None).unwrap_or_else(|| unclear(how))
+                    return if is_empty {
+                        self.end(way, border, stmt, how)
+                    } else {
+                        self.act(way, next).unwrap_or_else(|| unclear(how))
                     };
                 }
             }
@@ -269,9 +264,8 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
 
     /// Returns the place of the innermost function's body.
     fn border(&self, way: &Way<'t, 'a>, place: usize) -> usize {
-        let is_func = |i: &usize| {
-            matches!(way.nodes[*i], Node::Expr(Expr { kind: ExprKind::Func(_), .. }))
-        };
+        let is_func =
+            |i: &usize| matches!(way.nodes[*i], Node::Expr(Expr { kind: ExprKind::Func(_), .. }));
         (0..place).rev().find(is_func).map_or(0, |i| i + 1)
     }
 
@@ -446,9 +440,7 @@ fn mentions(stmt: &Stmt<'_>, name: &str) -> bool {
 
 fn mentions_later(way: &Way<'_, '_>, stmt: &Stmt<'_>, name: &str) -> bool {
     way.nodes.iter().any(|node| match node {
-        Node::Block(block) => {
-            block.list.iter().any(|s| s.start >= stmt.end && mentions(s, name))
-        }
+        Node::Block(block) => block.list.iter().any(|s| s.start >= stmt.end && mentions(s, name)),
         _ => false,
     })
 }

@@ -292,9 +292,9 @@ fn height(kind: &ExprKind<'_>) -> u16 {
         }
         ExprKind::Composite(literal) => {
             let Composite { ty, elements } = &**literal;
-            let pairs = elements.iter().map(|(key, value)| {
-                key.as_ref().map_or(0, |k| k.height).max(value.height)
-            });
+            let pairs = elements
+                .iter()
+                .map(|(key, value)| key.as_ref().map_or(0, |k| k.height).max(value.height));
             pairs.max().unwrap_or(0).max(ty.as_ref().map_or(0, |t| t.height))
         }
         // A function's height is set where its body was just read.
@@ -372,15 +372,53 @@ mod tests {
     #[test]
     fn any_text_is_parsed_without_a_panic() {
         const WORDS: &[&str] = &[
-            "package a\n", "func ", "f", "(", ")", "{", "}", "[", "]", ":=", "=", "go ", "select ",
-            "case ", "<-", ":", ";", "\n", "if ", "for ", "range ", "x.y", "\"s\"", "1", "struct",
-            "map", "chan ", "interface", "switch ", "const ", "var ", "type ", ",", "...", "*",
-            "return ", "import ", "é", "default", "else ", "\u{0}", "`", "'",
+            "package a\n",
+            "func ",
+            "f",
+            "(",
+            ")",
+            "{",
+            "}",
+            "[",
+            "]",
+            ":=",
+            "=",
+            "go ",
+            "select ",
+            "case ",
+            "<-",
+            ":",
+            ";",
+            "\n",
+            "if ",
+            "for ",
+            "range ",
+            "x.y",
+            "\"s\"",
+            "1",
+            "struct",
+            "map",
+            "chan ",
+            "interface",
+            "switch ",
+            "const ",
+            "var ",
+            "type ",
+            ",",
+            "...",
+            "*",
+            "return ",
+            "import ",
+            "é",
+            "default",
+            "else ",
+            "\u{0}",
+            "`",
+            "'",
         ];
         arbtest::arbtest(|u| {
             let picks: Vec<u8> = u.arbitrary()?;
-            let text: String =
-                picks.iter().map(|p| WORDS[usize::from(*p) % WORDS.len()]).collect();
+            let text: String = picks.iter().map(|p| WORDS[usize::from(*p) % WORDS.len()]).collect();
             parse(&text);
             Ok(())
         });

@@ -224,7 +224,10 @@ impl<'a> Parser<'a> {
             self.expect(Kind::Colon);
             let body = self.statements();
             self.in_head = outer;
-            list.push(Case { head, body: Block { start, end: self.start().max(start), list: body } });
+            list.push(Case {
+                head,
+                body: Block { start, end: self.start().max(start), list: body },
+            });
         }
         self.depth -= 1;
         if !self.expect(Kind::RBrace) {
