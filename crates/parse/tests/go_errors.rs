@@ -71,8 +71,7 @@ fn a_channel_read_beside_or_before_the_signal_is_read() {
 
 #[test]
 fn a_select_that_does_not_wait_or_comes_too_late_does_not_save_the_error() {
-    let start =
-        format!("errCh := make(chan error, 1)\ngo func() {{ errCh <- srv.ListenAndServe() }}()\n");
+    let start = "errCh := make(chan error, 1)\ngo func() { errCh <- srv.ListenAndServe() }()\n";
     let once =
         format!("{start}select {{\ncase err := <-errCh:\nlog.Fatal(err)\ndefault:\n}}\n{WAIT}");
     assert_eq!(how(&fate(&once)), "sent to errCh");
