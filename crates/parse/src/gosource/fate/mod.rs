@@ -302,8 +302,9 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
         let Some(next) = self.deeper() else { return unclear(how) };
         let fates = self.module.callers(way.id).into_iter().filter_map(|site| {
             let outer = self.way(site.expr.start, site.expr.end, &site.at)?;
-            let place =
-                outer.nodes.iter().rposition(|n| matches!(n, Node::Expr(e) if e.start == site.expr.start && e.end == site.expr.end))?;
+            let is_it =
+                |n: &Node<'t, 'a>| matches!(n, Node::Expr(e) if std::ptr::eq(*e, site.expr));
+            let place = outer.nodes.iter().rposition(is_it)?;
             let up = next.statement_of(&outer, place);
             Some(match outer.nodes[up] {
                 Node::Stmt(Stmt { kind: StmtKind::Go(_), .. }) => {
