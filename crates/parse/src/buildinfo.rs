@@ -186,8 +186,10 @@ mod tests {
 
     use super::{info, read, setting_of};
 
-    const TEXT: &str = "path\ta.b/c\nmod\ta.b\t(devel)\t\ndep\td.e\tv1.0.0\th1:x=\n=>\tf.g\tv2.0.0\th1:y=\n\
-        dep\th.i\tv1.1.0\th1:z=\nbuild\t-ldflags=\"-X main.v=1\\t2\"\nbuild\tCGO_ENABLED=0\nbuild\tvcs.modified=true\n";
+    const TEXT: &str = "path\ta.b/c\nmod\ta.b\t(devel)\t\ndep\td.e\tv1.0.0\th1:x=\n\
+            =>\tf.g\tv2.0.0\th1:y=\n\
+        dep\th.i\tv1.1.0\th1:z=\nbuild\t-ldflags=\"-X main.v=1\\t2\"\nbuild\tCGO_ENABLED=0\n\
+            build\tvcs.modified=true\n";
 
     /// A 64-bit little-endian file with one writable segment at address 0x1000 that holds `data`.
     fn program(data: &[u8]) -> Vec<u8> {

@@ -103,9 +103,7 @@ impl<'a> Image<'a> {
 
     /// Returns the bytes of the file from an address in memory to the end of its segment.
     pub(crate) fn at(&self, address: u64) -> Option<&'a [u8]> {
-        let holds = |s: &&Segment| {
-            s.address <= address && address - s.address < s.size
-        };
+        let holds = |s: &&Segment| s.address <= address && address - s.address < s.size;
         let segment = self.segments.iter().find(holds)?;
         let inside = address - segment.address;
         let start = usize::try_from(segment.offset.checked_add(inside)?).ok()?;
@@ -182,9 +180,8 @@ fn elf(image: &Image<'_>) -> Option<Elf> {
         .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
         .max_by_key(|version| numbers(version));
     // A library is position-independent too; a program says so or names its loader.
-    let says_program = image.dynamic_value(elf::DT_FLAGS_1.0).is_some_and(|flags| {
-        flags & u64::from(elf::DF_1_PIE.0) != 0
-    });
+    let says_program =
+        image.dynamic_value(elf::DT_FLAGS_1.0).is_some_and(|flags| flags & elf::DF_1_PIE.0 != 0);
     let is_pie = image.is_position_independent && (says_program || image.interpreter.is_some());
     Some(Elf {
         machine: image.machine,

@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn blocks_single_lines_and_marks_are_read() {
         let text = b"// Deprecated: x\nmodule example.com/shop // here\n\ngo 1.22.5\n\
-            toolchain go1.26.8\nrequire github.com/a/b v1.2.3\nrequire (\n\t\"c.d/e\" v0.1.0 // indirect\n\
+            toolchain go1.26.8\nrequire github.com/a/b v1.2.3\nrequire (\n\
+            \t\"c.d/e\" v0.1.0 // indirect\n\
             \tf.g/h/v2 v2.0.0 // indirect; why\n\ti.j/k v1.0.0 // indirectly\n)\n\
             replace c.d/e => ../e\nreplace (\n\tf.g/h/v2 v2.0.0 => x.y/z v3.0.0\n)\n\
             exclude a.b/c v1.0.0\nretract [v1.0.0, v1.1.0]\ngodebug default=go1.21\n\

@@ -1,6 +1,8 @@
 //! Compares the build info and the ELF header with what `go version -m` and the flags of the build
 //! say, on binaries that the test builds. Skipped where there is no Go.
 
+#![expect(clippy::print_stderr, reason = "a skipped test says why")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -67,7 +69,9 @@ fn build_info_is_what_go_version_says() {
         match line.trim_start().split('\t').collect::<Vec<_>>().as_slice() {
             ["build", ..] => {
                 settings += 1;
-                let (key, value) = line.trim_start().trim_start_matches("build\t")
+                let (key, value) = line
+                    .trim_start()
+                    .trim_start_matches("build\t")
                     .split_once('=')
                     .expect("key=value");
                 let plain = value.trim_matches(['"', '`']).replace("\\\"", "\"");

@@ -4,7 +4,8 @@
 use guanka_core::facts::gosource::{ErrorFate, GoSource};
 use guanka_parse::gosource::read_module;
 
-const HEAD: &str = "package main\nimport (\n\"context\"\n\"errors\"\n\"log\"\n\"net\"\n\"net/http\"\n\
+const HEAD: &str = "package main\nimport (\n\"context\"\n\"errors\"\n\"log\"\n\"net\"\n\
+            \"net/http\"\n\
     \"os\"\n\"os/signal\"\n\"syscall\"\n\"golang.org/x/sync/errgroup\"\n)\n";
 
 fn module(body: &str) -> GoSource {
@@ -32,12 +33,14 @@ fn how(fate: &ErrorFate) -> &str {
 }
 
 const WAIT: &str = "quit := make(chan os.Signal, 1)\nsignal.Notify(quit, syscall.SIGTERM)\n<-quit\n\
-    ctx, cancel := context.WithTimeout(context.Background(), 10)\ndefer cancel()\nsrv.Shutdown(ctx)\n";
+    ctx, cancel := context.WithTimeout(context.Background(), 10)\ndefer cancel()\n\
+            srv.Shutdown(ctx)\n";
 
 #[test]
 fn an_error_sent_to_a_channel_that_is_read_after_the_signal_is_swallowed() {
     let sample = format!(
-        "done := make(chan error, 1)\ngo func() {{ done <- srv.ListenAndServe() }}()\n{WAIT}<-done\n"
+        "done := make(chan error, 1)\ngo func() {{ done <- srv.ListenAndServe() }}()\n\
+            {WAIT}<-done\n"
     );
     assert_eq!(how(&fate(&sample)), "sent to done");
     let article = format!(
@@ -50,7 +53,8 @@ fn an_error_sent_to_a_channel_that_is_read_after_the_signal_is_swallowed() {
 #[test]
 fn the_place_where_the_error_gets_lost_is_named() {
     let text = format!(
-        "done := make(chan error, 1)\ngo func() {{\nerr := srv.ListenAndServe()\ndone <- err\n}}()\n{WAIT}"
+        "done := make(chan error, 1)\ngo func() {{\nerr := srv.ListenAndServe()\ndone <- err\n\
+            }}()\n{WAIT}"
     );
     match fate(&text) {
         ErrorFate::Swallowed { span, .. } => assert_eq!(span.excerpt, "done <- err"),
@@ -71,8 +75,7 @@ fn a_channel_read_beside_or_before_the_signal_is_read() {
 
 #[test]
 fn a_select_that_does_not_wait_or_comes_too_late_does_not_save_the_error() {
-    let start =
-        format!("errCh := make(chan error, 1)\ngo func() {{ errCh <- srv.ListenAndServe() }}()\n");
+    let start = "errCh := make(chan error, 1)\ngo func() { errCh <- srv.ListenAndServe() }()\n";
     let once =
         format!("{start}select {{\ncase err := <-errCh:\nlog.Fatal(err)\ndefault:\n}}\n{WAIT}");
     assert_eq!(how(&fate(&once)), "sent to errCh");
@@ -93,7 +96,8 @@ fn a_fatal_log_ends_the_program_from_anywhere() {
          log.Fatal(err)",
         "if err := srv.ListenAndServe(); err != nil { panic(err) }",
         "if err := srv.ListenAndServe(); err != nil {\nlog.Print(err)\nos.Exit(1)\n}",
-        "go func() {\nswitch err := srv.ListenAndServe(); {\ncase errors.Is(err, http.ErrServerClosed):\n\
+        "go func() {\nswitch err := srv.ListenAndServe(); {\n\
+            case errors.Is(err, http.ErrServerClosed):\n\
          default:\nlog.Fatal(err)\n}\n}()\nselect {}",
         "log.Fatal(errors.Join(srv.ListenAndServe(), nil))",
         "logger.Fatal().Err(srv.ListenAndServe()).Msg(\"x\")",
@@ -111,13 +115,15 @@ fn an_error_only_logged_or_ignored_in_a_goroutine_is_swallowed() {
         (format!("go func() {{ log.Println(srv.ListenAndServe()) }}()\n{WAIT}"), "only logged"),
         (
             format!(
-                "go func() {{\nif err := srv.ListenAndServe(); err != nil {{\nlog.Print(err)\n}}\n}}()\n{WAIT}"
+                "go func() {{\nif err := srv.ListenAndServe(); err != nil {{\nlog.Print(err)\n\
+            }}\n}}()\n{WAIT}"
             ),
             "only logged",
         ),
         (
             format!(
-                "go func() {{\nerr := srv.ListenAndServe()\nif err != nil {{\nlog.Print(err)\nreturn\n}}\n}}()\n{WAIT}"
+                "go func() {{\nerr := srv.ListenAndServe()\nif err != nil {{\nlog.Print(err)\n\
+            return\n}}\n}}()\n{WAIT}"
             ),
             "only logged",
         ),

@@ -1,6 +1,8 @@
 //! Compares the tokens with those of Go's own scanner over the standard library, and checks that
 //! the parser takes all of that library without a problem. Skipped where there is no Go.
 
+#![expect(clippy::print_stderr, reason = "a skipped test says why")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

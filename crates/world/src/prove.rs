@@ -13,6 +13,7 @@ use guanka_core::facts::declared::Sticky;
 use guanka_core::name::{Arm, Digest, Domain, ServiceName};
 use guanka_core::quantity::{Millis, SharePercent};
 use guanka_core::say::Said;
+use guanka_core::signals::slot::Slot;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,6 @@ use crate::hash;
 use crate::hostroot::HostRoot;
 use crate::ports::{self, ArmPorts};
 use crate::proxy::share::{self, ShareError};
-use crate::proxy::slot::Slot;
 use crate::proxy::{Nginx, worker};
 use log::{Line, Log};
 
@@ -253,16 +253,15 @@ fn expected_arms(green: SharePercent) -> Vec<Arm> {
 
 /// Compares one line with the share: the chosen arm by the slot, the serving one by its address.
 fn judge(host: &HostRoot, question: &Question<'_>, line: &Line) -> Result<Seen, NotProven> {
-    let (Some(arm), Some(slot)) = (Arm::parse(&line.arm), Slot::parse(&line.slot)) else {
+    let (Some(arm), Some(slot)) = (Arm::parse(&line.arm), slot(&line.slot)) else {
         return Err(NotProven::NoArm { status: line.status.clone() });
     };
-    let by_share = if slot.is_green_at(question.green) { Arm::Green } else { Arm::Blue };
-    if arm != by_share {
-        return Err(unseen(host, question, slot, arm));
+    if arm != slot.arm(question.green) {
+        return Err(unseen(host, question, &line.slot, arm));
     }
     let own = format!("127.0.0.1:{}", question.ports.of(arm));
     match line.only_upstream() {
-        Some(address) if address == own => Ok(Seen { slot: slot.name(), arm }),
+        Some(address) if address == own => Ok(Seen { slot: line.slot.clone(), arm }),
         Some("" | "-") => {
             let (cache, status) = (line.upstream_cache_status.clone(), line.status.clone());
             Err(NotProven::NotServed { arm, cache, status })
@@ -271,13 +270,19 @@ fn judge(host: &HostRoot, question: &Question<'_>, line: &Line) -> Result<Seen, 
     }
 }
 
+/// Reads `s07`.
+fn slot(text: &str) -> Option<Slot> {
+    let digits = text.strip_prefix('s').filter(|digits| digits.len() == 2)?;
+    Slot::new(digits.parse().ok()?)
+}
+
 /// Finds out why nginx's choice is not the share's.
-fn unseen(host: &HostRoot, question: &Question<'_>, slot: Slot, arm: Arm) -> NotProven {
+fn unseen(host: &HostRoot, question: &Question<'_>, slot: &str, arm: Arm) -> NotProven {
     let user = Nginx::find(host).and_then(|nginx| worker(&nginx));
     let look = user.as_ref().map(|(name, uid, gid)| (name.as_str(), *uid, *gid));
     match share::check_visible(host, question.service, look) {
         Err(ShareError::Invisible { user, path }) => NotProven::Permission { user, path },
-        _ => NotProven::ShareNotSeen { slot: slot.name(), arm, green: question.green },
+        _ => NotProven::ShareNotSeen { slot: slot.to_owned(), arm, green: question.green },
     }
 }
 

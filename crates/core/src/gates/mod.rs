@@ -15,7 +15,7 @@ pub mod guard;
 pub mod load;
 pub mod objective;
 pub mod proof;
-mod sentence;
+pub mod sentence;
 pub mod special;
 pub mod strata;
 pub mod weighing;

@@ -119,8 +119,7 @@ impl Objective {
     }
 
     fn checked(self) -> Result<Self, ObjectiveError> {
-        let is_share = |share: f64| share > 0.0 && share < 1.0;
-        if !is_share(self.limit) || !is_share(self.objective) {
+        if !is_provable(self.limit) || !is_provable(self.objective) {
             return Err(ObjectiveError::Unprovable(self.slo));
         }
         // A trifle for the rounding of 1 − 0.9995.
@@ -129,6 +128,12 @@ impl Objective {
         }
         Ok(self)
     }
+}
+
+/// Returns whether a share can be proven or broken at all: not 0 or 1, nor so close to them that no
+/// service has the requests.
+pub fn is_provable(share: f64) -> bool {
+    (1e-9..=1.0 - 1e-9).contains(&share)
 }
 
 /// Builds the objectives that a gate judges: those it names, else all that are declared, each with

@@ -106,7 +106,7 @@ pub(super) fn missed_objective(objective: &Objective, promised: Slice) -> Said {
 }
 
 /// Writes a share as a percentage with three significant digits: `0.0598%`.
-pub(super) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     let value = share * 100.0;
     if value <= 0.0 {
         return "0%".to_owned();
@@ -120,7 +120,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// Writes a count with a comma at each thousand.
-pub(super) fn grouped(count: u64) -> String {
+pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {

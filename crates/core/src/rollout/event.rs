@@ -68,7 +68,7 @@ pub enum Event {
     /// A release was handed in.
     Submitted {
         /// What to do.
-        spec: Spec,
+        spec: Box<Spec>,
         /// By whom.
         actor: String,
     },

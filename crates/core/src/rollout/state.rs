@@ -306,15 +306,43 @@ impl Rollout {
 
     /// Returns whether the canary gate watches users' requests now.
     pub fn is_watching(&self) -> bool {
-        match &self.state {
-            State::Canary { .. } | State::Promoting { .. } | State::Settling { .. } => true,
-            State::Held { reason: HeldReason::Asked(Stage::Canary), .. } => true,
-            _ => false,
-        }
+        matches!(
+            &self.state,
+            State::Canary { .. }
+                | State::Promoting { .. }
+                | State::Settling { .. }
+                | State::Held { reason: HeldReason::Asked(Stage::Canary), .. }
+        )
     }
 }
 
 impl State {
+    /// Returns the code used in JSON and on the command line.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Checking => "checking",
+            Self::Building => "building",
+            Self::Staging => "staging",
+            Self::Staged { .. } => "staged",
+            Self::First => "first",
+            Self::Baking { .. } => "baking",
+            Self::CanaryStarting => "canary_starting",
+            Self::Canary { .. } => "canary",
+            Self::Promoting { .. } => "promoting",
+            Self::Settling { .. } => "settling",
+            Self::Keeping => "keeping",
+            Self::Done => "done",
+            Self::Held { .. } => "held",
+            Self::Blocked { .. } => "blocked",
+            Self::RollingBack { .. } => "rolling_back",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::RollbackFailed { .. } => "rollback_failed",
+            Self::Superseded { .. } => "superseded",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Returns whether nothing follows but clearing up.
     pub const fn is_final(&self) -> bool {
         matches!(

@@ -1,11 +1,9 @@
 //! The step: one event in, the next rollout, its effects and its audit entries out. Total: an event
 //! that does not fit the state changes nothing but the event's number.
 
-use std::collections::BTreeSet;
-
 use super::audit::{Audit, Topic};
 use super::describe;
-use super::effect::{Effect, Key, outstanding};
+use super::effect::{Effect, outstanding};
 use super::event::Event;
 use super::spec::{Past, Stage};
 use super::state::{BlockCause, HeldReason, ProofGate, Rollout, State, Target};
@@ -28,11 +26,10 @@ pub fn step(rollout: &Rollout, now: u64, event: &Event) -> Step {
     let mut turn = Turn::new(rollout, now, event);
     turn.apply(event);
     turn.settle();
-    let known: BTreeSet<(Key, u64)> =
-        outstanding(rollout).into_iter().map(|effect| (effect.key, effect.epoch)).collect();
+    let known = outstanding(rollout);
     let effects = outstanding(&turn.rollout)
         .into_iter()
-        .filter(|effect| !known.contains(&(effect.key.clone(), effect.epoch)))
+        .filter(|new| !known.iter().any(|old| old.key == new.key && old.epoch == new.epoch))
         .collect();
     Step { rollout: turn.rollout, effects, audit: turn.audit }
 }

@@ -9,6 +9,7 @@ mod help;
 mod inventory;
 mod load;
 mod project;
+mod prove;
 mod schema;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -45,6 +46,8 @@ enum Verb {
     Inventory(inventory::Args),
     /// Tell whether this machine is fit to build and to be shipped to.
     Doctor(doctor::Args),
+    /// Say what the evidence shows: good 0, bad 3, else 9.
+    Prove(prove::Args),
     /// Print the JSON Schema of guanka.toml.
     Schema(schema::Args),
     /// Print completions for a shell.
@@ -77,6 +80,7 @@ fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
         Verb::Load(args) => load::run(args, terminal),
         Verb::Inventory(args) => inventory::run(args, terminal),
         Verb::Doctor(args) => doctor::run(args, terminal),
+        Verb::Prove(args) => prove::run(args, terminal),
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),
         Verb::Exec(args) => exec::run(args, terminal),

@@ -76,6 +76,12 @@ pub(super) fn environment<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) 
         return name.into_iter().collect();
     }
     let Some(id) = module.function(&site.call.fun, &site.at) else { return Vec::new() };
+    let places = module.functions[id].env_params.get_or_init(|| env_params(module, id));
+    let args = places.iter().filter_map(|place| site.call.args.get(*place));
+    args.filter_map(|arg| module.fold(arg, &site.at).text().map(str::to_owned)).collect()
+}
+
+fn env_params(module: &Module<'_, '_>, id: usize) -> Vec<usize> {
     let function = &module.functions[id];
     let inside = At { file: function.file, func: Some(id), frame: None };
     let mut places = Vec::new();
@@ -87,8 +93,7 @@ pub(super) fn environment<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) 
         }
     });
     places.dedup();
-    let args = places.into_iter().filter_map(|place| site.call.args.get(place));
-    args.filter_map(|arg| module.fold(arg, &site.at).text().map(str::to_owned)).collect()
+    places
 }
 
 fn is_read<'t, 'a>(module: &Module<'t, 'a>, fun: &Expr<'a>, at: &At<'t, 'a>) -> bool {

@@ -52,13 +52,13 @@ impl Folded {
     fn parts(list: &[Self]) -> Self {
         let mut joined = Self::default();
         for one in list {
+            let names_source = joined.from.is_empty() && !one.from.is_empty();
             for name in &one.from {
                 if !joined.from.contains(name) {
                     joined.from.push(name.clone());
                 }
             }
-            let is_named = one.from.is_empty() < joined.from.is_empty();
-            if joined.what.is_none() || (is_named && one.what.is_some()) {
+            if joined.what.is_none() || (names_source && one.what.is_some()) {
                 joined.what.clone_from(&one.what);
             }
         }
@@ -270,22 +270,26 @@ impl<'t, 'a> Module<'t, 'a> {
     pub(super) fn flag_name(&self, call: &'t Call<'a>, at: &At<'t, 'a>) -> Option<String> {
         const KINDS: &[&str] =
             &["String", "Int", "Int64", "Uint", "Uint64", "Bool", "Duration", "Float64", "Text"];
-        let (path, name) = match self.global(&call.fun, at) {
-            Some(found) => found,
-            None => {
-                let ExprKind::Selector(base, name) = &call.fun.kind else { return None };
-                (self.flag_set(base, at)?, *name)
-            }
-        };
-        if !matches!(path, "flag" | "github.com/spf13/pflag") {
-            return None;
-        }
+        // The name first: following every method's receiver would cost far more than it finds.
+        let name = call.fun.last_name()?;
         let kind = name.strip_suffix('P').unwrap_or(name);
         let place = match kind.strip_suffix("Var") {
             Some(kind) if KINDS.contains(&kind) || kind.is_empty() => 1,
             None if KINDS.contains(&kind) => 0,
             _ => return None,
         };
+        let needs = if place == 0 { 3 } else { 2 };
+        if call.args.len() < needs {
+            return None;
+        }
+        let path = match (self.global(&call.fun, at), &call.fun.kind) {
+            (Some((path, _)), _) => path,
+            (None, ExprKind::Selector(base, _)) => self.flag_set(base, at)?,
+            (None, _) => return None,
+        };
+        if !matches!(path, "flag" | "github.com/spf13/pflag") {
+            return None;
+        }
         self.folded(call.args.get(place)?, at, 0).text().map(str::to_owned)
     }
 

@@ -124,7 +124,7 @@ impl Lexer<'_> {
                 self.at += 1;
             } else if byte >= 0x80 {
                 match decode(&self.text[self.at..]) {
-                    (Some(letter), length) if letter.is_alphabetic() || letter.is_numeric() => {
+                    (Some(letter), length) if is_letter(letter) || letter.is_numeric() => {
                         self.at += length;
                     }
                     _ => return,
@@ -138,7 +138,7 @@ impl Lexer<'_> {
     fn foreign(&mut self) -> Kind {
         let (letter, length) = decode(&self.text[self.at..]);
         self.at += length;
-        if letter.is_some_and(char::is_alphabetic) {
+        if letter.is_some_and(is_letter) {
             self.rest_of_word();
             Kind::Ident
         } else {
@@ -299,6 +299,11 @@ const fn single(a: u8) -> Kind {
         b':' => Kind::Colon,
         _ => Kind::Illegal,
     }
+}
+
+/// Returns whether a character may begin a name. Numerals that count as letters elsewhere do not.
+fn is_letter(letter: char) -> bool {
+    letter.is_alphabetic() && !letter.is_numeric()
 }
 
 /// Reads the first character; of a broken one, takes one byte.

@@ -2,13 +2,13 @@
 //! here.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use guanka_core::facts::Span;
 
 use super::ast::{Call, Expr, ExprKind, FuncDecl, StmtKind, Tree, Values};
-use super::scope::{self, Def};
+use super::scope::{self, Def, Given};
 use super::walk::{self, Node};
 use crate::text::SourceText;
 
@@ -29,6 +29,9 @@ pub(super) struct Function<'t, 'a> {
     pub(super) file: usize,
     pub(super) decl: &'t FuncDecl<'a>,
     defs: OnceCell<Vec<Def<'t, 'a>>>,
+    names: OnceCell<BTreeSet<&'a str>>,
+    /// The parameters whose values it takes for names of environment variables.
+    pub(super) env_params: OnceCell<Vec<usize>>,
 }
 
 /// A place to understand an expression from: its file, its function, and how that was called.
@@ -70,7 +73,11 @@ pub(super) struct Package<'t, 'a> {
     pub(super) funcs: BTreeMap<&'a str, usize>,
     /// Its functions and methods.
     pub(super) all: Vec<usize>,
+    assigned: OnceCell<Assigned<'t, 'a>>,
 }
+
+/// What a package's functions assign to its variables, with the function that does.
+type Assigned<'t, 'a> = BTreeMap<&'a str, Vec<(Given<'t, 'a>, usize)>>;
 
 /// The whole module.
 pub(super) struct Module<'t, 'a> {
@@ -131,6 +138,16 @@ impl<'a> File<'a> {
 }
 
 impl<'t, 'a> Function<'t, 'a> {
+    fn new(file: usize, decl: &'t FuncDecl<'a>) -> Self {
+        let (defs, names, env_params) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { file, decl, defs, names, env_params }
+    }
+
+    /// Returns whether a name is defined anywhere inside.
+    fn has(&self, name: &str) -> bool {
+        self.names.get_or_init(|| self.defs().iter().map(|def| def.name).collect()).contains(name)
+    }
+
     /// Returns the definitions inside.
     pub(super) fn defs(&self) -> &[Def<'t, 'a>] {
         self.defs.get_or_init(|| scope::definitions(self.decl))
@@ -173,7 +190,7 @@ impl<'t, 'a> Module<'t, 'a> {
         }
         for decl in &file.tree.funcs {
             let id = self.functions.len();
-            self.functions.push(Function { file: index, decl, defs: OnceCell::new() });
+            self.functions.push(Function::new(index, decl));
             package.all.push(id);
             if decl.receiver.is_some() {
                 self.methods.entry(decl.name).or_default().push(id);
@@ -242,12 +259,20 @@ impl<'t, 'a> Module<'t, 'a> {
     pub(super) fn global(&self, expr: &Expr<'a>, at: &At<'t, 'a>) -> Option<(&'a str, &'a str)> {
         match &expr.bare().kind {
             ExprKind::Selector(base, name) => {
-                let path = self.file(at).import(base.name()?)?;
-                Some((path, name))
+                let package = base.name()?;
+                let path = self.file(at).import(package)?;
+                (!self.is_shadowed(package, base.start, at)).then_some((path, name))
             }
             ExprKind::Index(inner, _) => self.global(inner, at),
             _ => None,
         }
+    }
+
+    /// Returns whether a package's name means a variable of the function: `mux := …`.
+    fn is_shadowed(&self, package: &str, place: u32, at: &At<'t, 'a>) -> bool {
+        let Some(id) = at.func else { return false };
+        let function = &self.functions[id];
+        function.has(package) && !scope::reaching(function.defs(), package, place).is_empty()
     }
 
     /// Returns whether the expression is the named thing of the package with that path.
@@ -290,6 +315,28 @@ impl<'t, 'a> Module<'t, 'a> {
             }
             _ => None,
         }
+    }
+
+    /// Returns what the functions of a package assign to one of its variables.
+    pub(super) fn assigned(
+        &self,
+        package: &Package<'t, 'a>,
+        name: &str,
+    ) -> Vec<(Given<'t, 'a>, usize)> {
+        let all = package.assigned.get_or_init(|| {
+            let mut all = Assigned::new();
+            for id in &package.all {
+                let defs = self.functions[*id].defs();
+                let changes = |d: &&Def<'t, 'a>| !d.is_new && package.values.contains_key(d.name);
+                for def in defs.iter().filter(changes) {
+                    if scope::reaching(defs, def.name, def.from).is_empty() {
+                        all.entry(def.name).or_default().push((def.given, *id));
+                    }
+                }
+            }
+            all
+        });
+        all.get(name).cloned().unwrap_or_default()
     }
 
     /// Returns the calls of a declared function.

@@ -19,7 +19,9 @@ pub(super) fn route<'t, 'a>(module: &Module<'t, 'a>, site: &Site<'t, 'a>) -> Opt
         Some(_) => return None,
         None => {
             let ExprKind::Selector(base, name) = &call.fun.kind else { return None };
-            if !is_registration(name) || call.args.len() < 2 {
+            let mut imports = file.import_paths();
+            let mut may_route = || imports.any(|path| routers::framework_of(path).is_some());
+            if !is_registration(name) || call.args.len() < 2 || !may_route() {
                 return None;
             }
             let router = routers::router(module, base, at, 0);

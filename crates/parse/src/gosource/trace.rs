@@ -116,15 +116,9 @@ impl<'t, 'a> Module<'t, 'a> {
         let Some((file, line, place)) = package.values.get(name) else { return false };
         let at = At { file: *file, func: None, frame: None };
         let mut given = vec![(scope::given_by(line, *place), at)];
-        for id in &package.all {
-            let function = &self.functions[*id];
-            let defs = function.defs();
-            for def in defs.iter().filter(|d| !d.is_new && d.name == name) {
-                if scope::reaching(defs, name, def.from).is_empty() {
-                    let at = At { file: function.file, func: Some(*id), frame: None };
-                    given.push((def.given, at));
-                }
-            }
+        for (one, id) in self.assigned(package, name) {
+            let at = At { file: self.functions[id].file, func: Some(id), frame: None };
+            given.push((one, at));
         }
         // A variable without a value that is set elsewhere never shows its zero.
         if given.len() > 1 && matches!(given[0].0, Given::Zero(_)) {

@@ -31,7 +31,13 @@ pub fn read(root: &Path) -> (GoSource, Option<GoMod>) {
     let module = text.map(|(path, text)| gomod::read(&joined(&shown, path), text));
     let mut source = gosource::read_module(&shown, &found.files);
     let problems = found.problems.into_iter().map(|(path, what)| Problem {
-        span: Span { file: joined(&shown, &path), line: 1, column: 1, length: 1, ..Span::default() },
+        span: Span {
+            file: joined(&shown, &path),
+            line: 1,
+            column: 1,
+            length: 1,
+            ..Span::default()
+        },
         what,
     });
     source.problems.extend(problems);
@@ -135,16 +141,17 @@ mod tests {
 
     use super::read;
 
-    const MAIN: &str = "package main\nimport \"net/http\"\nfunc main() { http.ListenAndServe(\":1\", nil) }\n";
+    const MAIN: &str =
+        "package main\nimport \"net/http\"\nfunc main() { http.ListenAndServe(\":1\", nil) }\n";
 
     #[test]
     fn only_the_modules_own_source_is_read() {
         let dir = tempfile::tempdir().expect("a folder");
         let root = dir.path().join("shop");
         let outside = dir.path().join("outside");
-        for folder in [
-            "cmd/api", "vendor/x", "node_modules/x", ".git/x", "testdata", "tools", "_old",
-        ] {
+        for folder in
+            ["cmd/api", "vendor/x", "node_modules/x", ".git/x", "testdata", "tools", "_old"]
+        {
             fs::create_dir_all(root.join(folder)).expect("made");
             fs::write(root.join(folder).join("a.go"), MAIN).expect("written");
         }

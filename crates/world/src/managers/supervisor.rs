@@ -89,6 +89,19 @@ impl Supervisor {
         Ok(Installed::Written)
     }
 
+    /// Returns whether both files of an arm are as they should be. The arm's own may have been stored
+    /// by somebody else before, so it alone says nothing.
+    fn is_installed(&self, spec: &ArmSpec) -> Result<bool, ManagerError> {
+        let Ok(found) = fs::read_to_string(self.file(&spec.service, spec.arm)) else {
+            return Ok(false);
+        };
+        let is_stored =
+            ArmSpec::load(&self.host, &spec.service, spec.arm).is_ok_and(|f| f == *spec);
+        let disabled = Ini::new(&self.host, spec, Autostart::Disabled)?.checked_text()?;
+        let enabled = Ini::new(&self.host, spec, Autostart::Enabled)?.checked_text()?;
+        Ok(is_stored && (found == disabled || found == enabled))
+    }
+
     fn load(&self, service: &ServiceName, arm: Arm) -> Result<ArmSpec, ManagerError> {
         let path = self.host.arm_spec(service, arm);
         ArmSpec::load(&self.host, service, arm)
@@ -99,8 +112,7 @@ impl Supervisor {
 impl Manager for Supervisor {
     fn install(&self, spec: &ArmSpec) -> Result<Installed, ManagerError> {
         let program = program_name(&spec.service, spec.arm);
-        let is_same = ArmSpec::load(&self.host, &spec.service, spec.arm).is_ok_and(|f| f == *spec);
-        if is_same && self.file(&spec.service, spec.arm).exists() {
+        if self.is_installed(spec)? {
             return Ok(Installed::Unchanged);
         }
         match self.status(&spec.service, spec.arm)? {

@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
 use guanka_core::facts::declared::Sticky;
-use guanka_core::quantity::SharePercent;
+use guanka_core::name::Arm;
+use guanka_core::signals::slot::Slot;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
-use super::{Nonce, Question};
+use super::{Nonce, Question, expected_arms};
 use crate::proxy::NONCE_HEADER;
-use crate::proxy::slot::Slot;
 
 /// Keys that are tried to find one in a given set of slots: with a share of one in a hundred, the
 /// chance to miss it this often is below one in a million million.
@@ -31,27 +31,23 @@ pub(super) struct Ask {
 
 /// Returns the probes that together show both sides of the share.
 pub(super) fn asks(question: &Question<'_>) -> Vec<Ask> {
-    let sides: &[bool] = match question.green {
-        SharePercent::NONE => &[false],
-        SharePercent::ALL => &[true],
-        _ => &[true, false],
-    };
-    let key = |text: &str, is_green: bool| {
-        Slot::of(question.service, text).is_green_at(question.green) == is_green
+    let sides = expected_arms(question.green);
+    let falls_to = |text: &str, arm: Arm| {
+        Slot::of(format!("{}{text}", question.service).as_bytes()).arm(question.green) == arm
     };
     match question.sticky {
         Sticky::Cookie(name) => {
-            let one = |is_green: &bool| {
+            let one = |arm: &Arm| {
                 let mut keys = (0..KEYS_MAX).map(|i| format!("guanka-{i}"));
-                let found = keys.find(|text| key(text, *is_green))?;
+                let found = keys.find(|text| falls_to(text, *arm))?;
                 Some(Ask { from: None, cookie: Some(format!("{name}={found}")) })
             };
             sides.iter().filter_map(one).collect()
         }
         Sticky::Client => {
-            let one = |is_green: &bool| {
+            let one = |arm: &Arm| {
                 let mut addresses = (0..KEYS_MAX).map(loopback);
-                let found = addresses.find(|address| key(&address.to_string(), *is_green))?;
+                let found = addresses.find(|address| falls_to(&address.to_string(), *arm))?;
                 Some(Ask { from: Some(found), cookie: None })
             };
             sides.iter().filter_map(one).collect()

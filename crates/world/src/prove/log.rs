@@ -75,7 +75,7 @@ impl Log {
         done.unwrap_or(Ok(())).map(|()| found)
     }
 
-    /// Returns the whole lines that came since the last look. A line without its end is not one yet.
+    /// Returns the whole lines that came since the last look; one without its end is none yet.
     fn more(&mut self) -> io::Result<Vec<u8>> {
         let mut file = match File::open(&self.path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

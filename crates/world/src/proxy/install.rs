@@ -46,7 +46,7 @@ pub enum InstallError {
         text: String,
     },
     /// nginx refused the new files; the old ones are back.
-    #[error("nginx refuses the new files, the old ones are back{}: {text}", and_red(again.as_ref()))]
+    #[error("nginx refuses the new files, the old ones are back{}: {text}", and_red(again))]
     Refused {
         /// nginx's text.
         text: String,
@@ -231,8 +231,8 @@ fn io_at(path: &Path) -> impl FnOnce(io::Error) -> InstallError {
     move |source| InstallError::Io { doing, source }
 }
 
-fn and_red(again: Option<&String>) -> String {
-    again.map(|text| format!(" and refused too ({text})")).unwrap_or_default()
+fn and_red(again: &Option<String>) -> String {
+    again.as_ref().map(|text| format!(" and refused too ({text})")).unwrap_or_default()
 }
 
 impl InstallError {

@@ -8,7 +8,6 @@ mod pending;
 mod render;
 pub mod share;
 mod site;
-pub mod slot;
 mod text;
 mod wiring;
 

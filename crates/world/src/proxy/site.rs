@@ -57,7 +57,7 @@ pub enum SiteError {
         folder: PathBuf,
     },
     /// Several files name it.
-    #[error("{domain} is named in several site files: {files:?}")]
+    #[error("{domain} is named in several site files: {}", joined(files))]
     Ambiguous {
         /// The domain.
         domain: Domain,
@@ -374,6 +374,10 @@ fn logs(server: &Directive, notes: &mut Vec<Said>) -> Vec<SiteLog> {
     kept
 }
 
+fn joined(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
@@ -389,9 +393,10 @@ impl SiteError {
                 ),
                 format!("{self}; make the site first"),
             ),
-            Self::Ambiguous { domain, files } => {
-                Said::new(format!("多个站点文件都写了 {domain}:{files:?}"), self.to_string())
-            }
+            Self::Ambiguous { domain, files } => Said::new(
+                format!("多个站点文件都写了 {domain}:{}", joined(files)),
+                self.to_string(),
+            ),
             Self::NoInclude { file, line, .. } => Said::new(
                 format!("{} 没有包含 guanka 的文件,请在 server 块中加一行:{line}", file.display()),
                 self.to_string(),

@@ -12,11 +12,11 @@ use std::thread;
 use guanka_core::facts::declared::Sticky;
 use guanka_core::name::{Arm, Digest};
 use guanka_core::quantity::{Millis, SharePercent};
+use guanka_core::signals::slot::Slot;
 use guanka_world::clock;
 use guanka_world::ports::{self, ArmPorts};
 use guanka_world::prove::{NotProven, Proof, Question, prove};
 use guanka_world::proxy::share::{self, Swapped};
-use guanka_world::proxy::slot::Slot;
 use guanka_world::proxy::{self, Applied, InstallError, Nginx, Turnover, Wiring, WiringError};
 
 use crate::root::{self, Client, LIMIT, Root, Running, has, service};
@@ -79,8 +79,8 @@ fn cookie() -> Sticky {
 
 /// Returns the arm a cookie must get at a share of green's.
 fn expected(cookie: &str, green: u8) -> &'static str {
-    let is_green = Slot::of(&service(), cookie).is_green_at(root::share(green));
-    if is_green { "green" } else { "blue" }
+    let slot = Slot::of(format!("{}{cookie}", service()).as_bytes());
+    slot.arm(root::share(green)).as_str()
 }
 
 /// Returns every file of guanka's below the site folder with its bytes.
@@ -330,7 +330,7 @@ struct Seen {
     green: u64,
 }
 
-/// Sends requests from several connections while `act` is called with 0, 1, … as long as it says so.
+/// Sends requests from several connections while `act` is called with 0, 1, … until it says no.
 fn under_load(wired: &Wired, mut act: impl FnMut(usize) -> bool) -> Seen {
     let (stop, counts) = (AtomicBool::new(false), [const { AtomicU64::new(0) }; 4]);
     thread::scope(|scope| {

@@ -151,6 +151,11 @@ fn an_arm_runs_as_its_user_through_the_launcher_and_stops_without_touching_other
     assert_eq!(status(Arm::Blue), ArmStatus::Stopped);
     ports::hold(kept.ports.blue).expect("free again");
     kept.stop(Arm::Blue);
+    other.stop_grace = Millis(9000);
+    other.store(&kept.root.host).expect("stored before it is installed");
+    assert_eq!(kept.supervisor.install(&other).expect("installed"), Installed::Written);
+    let ini = fs::read_to_string(kept.supervisor.file(&service(), Arm::Blue)).expect("there");
+    assert!(ini.contains("stopwaitsecs=14\n") && ini.contains("autostart=false\n"), "{ini}");
     assert_eq!(kept.foreign(), foreign, "the user's program was never touched");
     assert!(foreign.parse::<u32>().is_ok_and(|pid| pid > 0), "{foreign}");
 }

@@ -143,7 +143,7 @@ impl<'t, 'a> Flow<'_, 't, 'a> {
             // Another goroutine reads it: what it does with the error counts.
             let Node::Block(body) = way.nodes[border] else { return unclear("read") };
             let behind = body.list.iter().filter(|s| s.end > read.start);
-            let done = behind.filter_map(|stmt| self.act(&way, stmt, None)).next();
+            let done = behind.filter_map(|stmt| self.act(&way, stmt)).next();
             let is_fatal = self.is_given_to_end(&way, place);
             return match done {
                 _ if is_fatal => ErrorFate::EndsProgram,

@@ -106,7 +106,7 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
                 None => ErrorFate::Unclear("kept".to_owned()),
             },
             StmtKind::If(test) => {
-                let done = self.test(way, place, test);
+                let done = self.test(way, test);
                 done.unwrap_or_else(|| self.after(way, place, "only logged"))
             }
             _ => ErrorFate::Unclear("in a statement that is not followed".to_owned()),
@@ -120,18 +120,18 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
             match way.nodes[up] {
                 Node::Stmt(outer) => {
                     if let StmtKind::If(test) = &outer.kind {
-                        let done = self.test(way, up, test);
+                        let done = self.test(way, test);
                         return done.unwrap_or_else(|| self.after(way, up, "only logged"));
                     }
                     if let StmtKind::Switch(_, _) = &outer.kind {
-                        let done = self.act(way, outer, Some(name));
+                        let done = self.act(way, outer);
                         return done.unwrap_or_else(|| self.after(way, up, "only logged"));
                     }
                     return unclear(name);
                 }
                 Node::Block(block) => {
                     let rest = block.list.iter().filter(|s| s.start >= stmt.end);
-                    if let Some(done) = self.handled(way, up, rest, name) {
+                    if let Some(done) = self.handled(way, rest, name) {
                         return done;
                     }
                 }
@@ -146,7 +146,6 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
     fn handled(
         &self,
         way: &Way<'t, 'a>,
-        place: usize,
         rest: impl Iterator<Item = &'t Stmt<'a>>,
         name: &str,
     ) -> Option<ErrorFate> {
@@ -159,8 +158,8 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
                 continue;
             }
             let done = match &stmt.kind {
-                StmtKind::If(test) => self.test(way, place, test),
-                _ => self.act(way, stmt, Some(name)),
+                StmtKind::If(test) => self.test(way, test),
+                _ => self.act(way, stmt),
             };
             if done.is_some() {
                 return done;
@@ -170,27 +169,25 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
     }
 
     /// Looks into the branch of an `if` that is taken when there is an error.
-    fn test(&self, way: &Way<'t, 'a>, place: usize, test: &'t If<'a>) -> Option<ErrorFate> {
+    fn test(&self, way: &Way<'t, 'a>, test: &'t If<'a>) -> Option<ErrorFate> {
         let is_error = test.cond.as_ref().is_some_and(is_error_test);
         if is_error {
             return self.acts(way, &test.then);
         }
         // `if errors.Is(err, http.ErrServerClosed) { … }`: the error goes the other way.
-        let other = match &test.otherwise {
+        match &test.otherwise {
             Some(Stmt { kind: StmtKind::Block(block), .. }) => self.acts(way, block),
-            Some(Stmt { kind: StmtKind::If(next), .. }) => self.test(way, place, next),
+            Some(Stmt { kind: StmtKind::If(next), .. }) => self.test(way, next),
             _ => None,
-        };
-        other
+        }
     }
 
     fn acts(&self, way: &Way<'t, 'a>, block: &'t Block<'a>) -> Option<ErrorFate> {
-        block.list.iter().find_map(|stmt| self.act(way, stmt, None))
+        block.list.iter().find_map(|stmt| self.act(way, stmt))
     }
 
-    /// Returns what a statement does that decides the error's fate, if it does anything. With a
-    /// name, only what is done with that error counts for sends and returns.
-    fn act(&self, way: &Way<'t, 'a>, stmt: &'t Stmt<'a>, name: Option<&str>) -> Option<ErrorFate> {
+    /// Returns what a statement does that decides the error's fate, if it does anything.
+    fn act(&self, way: &Way<'t, 'a>, stmt: &'t Stmt<'a>) -> Option<ErrorFate> {
         match &stmt.kind {
             StmtKind::Expr(e) => {
                 let call = e.call()?;
@@ -212,12 +209,12 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
             }
             StmtKind::If(test) => {
                 let then = self.acts(way, &test.then);
-                then.or_else(|| self.act(way, test.otherwise.as_ref()?, name))
+                then.or_else(|| self.act(way, test.otherwise.as_ref()?))
             }
             StmtKind::Block(block) => self.acts(way, block),
             StmtKind::Select(cases) => cases.iter().find_map(|case| {
                 let head = case.head.first().filter(|s| matches!(s.kind, StmtKind::Send(..)));
-                head.and_then(|s| self.act(way, s, name))
+                head.and_then(|s| self.act(way, s))
             }),
             StmtKind::Switch(_, cases) => {
                 let is_closed = |s: &Stmt<'a>| match &s.kind {
@@ -245,7 +242,7 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
                     return self.lost(way, stmt.start, stmt.end, how);
                 }
                 let is_plain = matches!(next.kind, StmtKind::Expr(_) | StmtKind::Send(..));
-                if is_plain && let Some(done) = self.act(way, next, None) {
+                if is_plain && let Some(done) = self.act(way, next) {
                     return done;
                 }
                 if let StmtKind::Return(list) = &next.kind {
@@ -254,6 +251,7 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
                         self.end(way, border, stmt, how)
                     } else {
                         self.act(way, next, None).unwrap_or_else(|| unclear(how))
+                        self.act(way, next).unwrap_or_else(|| unclear(how))
                     };
                 }
             }
@@ -305,8 +303,9 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
         let Some(next) = self.deeper() else { return unclear(how) };
         let fates = self.module.callers(way.id).into_iter().filter_map(|site| {
             let outer = self.way(site.expr.start, site.expr.end, &site.at)?;
-            let place =
-                outer.nodes.iter().rposition(|n| matches!(n, Node::Expr(e) if e.start == site.expr.start && e.end == site.expr.end))?;
+            let is_it =
+                |n: &Node<'t, 'a>| matches!(n, Node::Expr(e) if std::ptr::eq(*e, site.expr));
+            let place = outer.nodes.iter().rposition(is_it)?;
             let up = next.statement_of(&outer, place);
             Some(match outer.nodes[up] {
                 Node::Stmt(Stmt { kind: StmtKind::Go(_), .. }) => {
