@@ -49,6 +49,10 @@ fn run(facts: &Facts) -> Outcome {
     let listens = subject::listens(facts);
     for listen in &listens {
         judgement.looked();
+        // A port that is taken shows in net.Listen, not in the Serve that is given its listener.
+        if is_given_a_listener(listen) {
+            continue;
+        }
         match &listen.error {
             ErrorFate::EndsProgram | ErrorFate::ReadWithSignal => {}
             ErrorFate::Swallowed { span, how } => {
@@ -87,6 +91,11 @@ fn finding(facts: &Facts, listen: &GoListen, lost: Evidence, is_side: Side) -> F
         found = found.with(Evidence::new(Provenance::Path(program.program.clone()), says));
     }
     found
+}
+
+fn is_given_a_listener(listen: &GoListen) -> bool {
+    let name = listen.call.rsplit('.').next().unwrap_or_default();
+    matches!(name, "Serve" | "ServeTLS" | "RunListener" | "Listener")
 }
 
 /// What a listener is for.
@@ -207,8 +216,34 @@ func main() {
 }
 "#;
 
+const SERVES_A_LISTENER: &str = r#"package main
+
+import (
+	"context"
+	"log"
+	"net"
+	"net/http"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	l, err := net.Listen("tcp", "127.0.0.1:8080")
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv := &http.Server{}
+	go srv.Serve(l)
+	<-ctx.Done()
+	srv.Shutdown(context.Background())
+}
+"#;
+
 const EXAMPLES: &[Example] = &[
     Example { expect: Expect::Bad, files: &[("main.go", ARTICLE)] },
     Example { expect: Expect::Good, files: &[("main.go", SELECTS)] },
     Example { expect: Expect::NearMiss, files: &[("main.go", FATAL_IN_GOROUTINE)] },
+    Example { expect: Expect::NearMiss, files: &[("main.go", SERVES_A_LISTENER)] },
 ];

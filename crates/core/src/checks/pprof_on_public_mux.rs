@@ -59,7 +59,7 @@ fn run(facts: &Facts) -> Outcome {
     judgement.looked();
     for listen in listens {
         let Some(handler) = handler_of(source, listen) else { continue };
-        let Some((span, says)) = registered(facts, source, handler) else { continue };
+        let Some((span, says)) = registered(facts, source, listen, handler) else { continue };
         judgement.find(finding(facts, listen, Evidence::at(span, says)));
     }
     judgement.end()
@@ -103,13 +103,16 @@ fn handler_of<'a>(source: &'a GoSource, listen: &'a GoListen) -> Option<&'a GoHa
 fn registered<'a>(
     facts: &Facts,
     source: &'a GoSource,
+    listen: &GoListen,
     handler: &GoHandler,
 ) -> Option<(&'a Span, Said)> {
     let is_default = match handler {
         GoHandler::DefaultMux => true,
         GoHandler::Own(text) => text.contains("DefaultServeMux"),
     };
-    let ours = |folder: &str| subject::is_ours(facts, folder);
+    let ours = |folder: &str| {
+        subject::is_ours(facts, folder) && subject::share_a_program(source, folder, &listen.folder)
+    };
     if is_default {
         let pprof = |path: &str| path == "net/http/pprof";
         let import = source.imports.iter().find(|i| pprof(&i.path) && ours(&i.folder))?;

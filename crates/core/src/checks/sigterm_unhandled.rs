@@ -3,7 +3,7 @@
 
 use super::judgement::Judgement;
 use super::{Check, Example, Expect, Missing, Outcome, subject};
-use crate::facts::gosource::GoSource;
+use crate::facts::gosource::{GoListen, GoSource};
 use crate::facts::{Facts, Reason};
 use crate::finding::{Checkpoint, Confidence, Evidence, FixKind, Severity};
 use crate::say::{Said, Text};
@@ -62,17 +62,32 @@ fn run(facts: &Facts) -> Outcome {
     let mut judgement = Judgement::default();
     let Some(source) = &facts.source else { return judgement.end() };
     let listens = subject::listens(facts);
-    let Some(first) = listens.first() else { return judgement.end() };
-    judgement.looked();
-    let caught: Vec<_> =
-        source.signals.iter().filter(|s| subject::is_ours(facts, &s.folder)).collect();
+    let mut seen: Vec<&str> = Vec::new();
+    for listen in &listens {
+        judgement.looked();
+        // One finding for each folder that serves is enough.
+        if !seen.contains(&listen.folder.as_str()) {
+            seen.push(&listen.folder);
+            judge(facts, source, listen, &mut judgement);
+        }
+    }
+    judgement.end()
+}
+
+fn judge(facts: &Facts, source: &GoSource, listen: &GoListen, judgement: &mut Judgement) {
+    let caught: Vec<_> = source
+        .signals
+        .iter()
+        .filter(|s| subject::is_ours(facts, &s.folder))
+        .filter(|s| subject::share_a_program(source, &s.folder, &listen.folder))
+        .collect();
     let is_term = |name: &String| name == "SIGTERM";
     if caught.iter().any(|s| s.signals.is_empty() || s.signals.iter().any(is_term)) {
-        return judgement.end();
+        return;
     }
     if let Some(missing) = may_catch_unseen(source) {
         judgement.missing(missing);
-        return judgement.end();
+        return;
     }
     let message = match caught.first() {
         Some(signal) => {
@@ -87,7 +102,7 @@ fn run(facts: &Facts) -> Outcome {
             "SIGTERM is not caught: every stop cuts the requests under way",
         ),
     };
-    let primary = Evidence::at(&first.span, Said::new("在此提供服务", "serves here"));
+    let primary = Evidence::at(&listen.span, Said::new("在此提供服务", "serves here"));
     let mut finding = CHECK.finding(message, primary);
     for signal in caught {
         let says = Said::new(
@@ -97,7 +112,6 @@ fn run(facts: &Facts) -> Outcome {
         finding = finding.with(Evidence::at(&signal.span, says));
     }
     judgement.find(finding);
-    judgement.end()
 }
 
 /// Returns what may catch the signal where this check cannot see it: another module, or a stretch

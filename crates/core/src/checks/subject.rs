@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Missing;
 use crate::facts::declared::Declared;
-use crate::facts::gosource::{GoListen, GoServer};
+use crate::facts::gosource::{GoListen, GoServer, GoSource};
 use crate::facts::host::RunningProgram;
 use crate::facts::supervisor::Program;
 use crate::facts::systemd::Unit;
@@ -53,9 +53,18 @@ pub(super) fn servers(facts: &Facts) -> Vec<(usize, &GoServer)> {
     all.filter(|(_, server)| is_ours(facts, &server.folder)).collect()
 }
 
-/// Returns the service's listening calls.
+/// Returns whether what stands in two folders can be linked into one program: two programs' own
+/// folders never are.
+pub(super) fn share_a_program(source: &GoSource, one: &str, other: &str) -> bool {
+    let is_main = |folder: &str| source.mains.iter().any(|m| m.folder == folder);
+    one == other || !is_main(one) || !is_main(other)
+}
+
+/// Returns the service's listening calls; a module without a program is a library and serves
+/// nothing by itself.
 pub(super) fn listens(facts: &Facts) -> Vec<&GoListen> {
-    let all = facts.source.iter().flat_map(|s| s.listens.iter());
+    let programs = facts.source.iter().filter(|s| !s.mains.is_empty());
+    let all = programs.flat_map(|s| s.listens.iter());
     all.filter(|listen| is_ours(facts, &listen.folder)).collect()
 }
 

@@ -77,10 +77,10 @@ fn run(facts: &Facts) -> Outcome {
         );
         let says = format!("e_machine = {} ({machine}), {} bit", elf.machine, elf.bits);
         let primary = Evidence::new(from, Said::new(says.clone(), says));
-        let host_says = format!("uname -m: {arch}");
+        let host_says = format!("the host is {arch}");
         let related = Evidence::new(
             super::judgement::from_of(&host.arch, &Provenance::Path(host.root.clone())),
-            Said::new(host_says.clone(), host_says),
+            Said::new(format!("主机是 {arch}"), host_says),
         );
         judgement.find(CHECK.finding(message, primary).with(related).rated(severity));
     }

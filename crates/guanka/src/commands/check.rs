@@ -443,6 +443,9 @@ mod tests {
         let files = [("main.go", PROGRAM), ("guanka.toml", TOML)];
         assert_eq!(places(&outcome("XX034", &files)), ["main.go:13", "guanka.toml:11"]);
         assert_eq!(places(&outcome("XX046", &files)), ["main.go:21", "guanka.toml:8"]);
+        let equal = PROGRAM.replace("20 * time", "30 * time");
+        let files = [("main.go", equal.as_str()), ("guanka.toml", TOML)];
+        assert!(matches!(outcome("XX034", &files), Outcome::Found(_)), "a tie is a race as well");
         let on_a_panel = "http {\nproxy_cache cache_one;\nserver {\nserver_name shop.example.com;\n\
             location / {\nproxy_pass http://127.0.0.1:8080;\n}\n}\n}\n";
         let files = [("main.go", PROGRAM), ("guanka.toml", TOML), ("nginx.conf", on_a_panel)];
