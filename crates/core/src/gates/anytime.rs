@@ -8,6 +8,8 @@ use super::fixed::Interval;
 use super::special::ln_beta;
 use crate::rollout::verdict::Verdict;
 
+/// Newton's error is squared at each step, so a relative step as small as this is the last one.
+const SMALL_STEP: f64 = 3e-8;
 /// A bisection between two doubles ends in fewer steps than this.
 const MAX_STEPS: u32 = 120;
 
@@ -130,9 +132,12 @@ impl Mixture {
             }
             let slope = self.good / (1.0 - p) - self.bad / p;
             let newton = p - value / slope;
+            if (newton - p).abs() <= p * SMALL_STEP {
+                return newton;
+            }
             let is_between = newton > inside.min(outside) && newton < inside.max(outside);
             let next = if is_between { newton } else { 0.5 * (inside + outside) };
-            if (next - p).abs() <= p * 4.0 * f64::EPSILON {
+            if (outside - inside).abs() <= p * 2.0 * f64::EPSILON {
                 return next;
             }
             p = next;

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::dispersion::{Alphas, Look, slice_length};
 use super::guard::{Coverage, Fault, no_source};
 use super::objective::Objective;
-use super::weighing::Case;
+use super::weighing::{Case, total};
 use super::{Form, GateKind, Judgement, ObjectiveJudgement, Passing, Source};
 use crate::facts::declared::{BakeGate, Traffic};
 use crate::name::Arm;
@@ -113,6 +113,12 @@ impl<'a> Watched<'a> {
             selection.ok_or_else(|| no_source(&objective.slo))
         };
         let per_slice = slice_length(gate.duration).0.div_ceil(timeline.step().0) as usize;
+        let counts = select(objective.metric)?.slices(range.clone(), per_slice);
+        let promised = if objective.objective_metric == objective.metric {
+            total(&counts)
+        } else {
+            select(objective.objective_metric)?.slice(range)
+        };
         Ok(Case {
             objective,
             arm: self.arm,
@@ -120,8 +126,8 @@ impl<'a> Watched<'a> {
                 Traffic::Live => Source::Live,
                 Traffic::Synthetic => Source::Synthetic,
             },
-            counts: select(objective.metric)?.slices(range.clone(), per_slice),
-            promised: select(objective.objective_metric)?.slice(range),
+            counts,
+            promised,
             look,
             least_n: gate.min_requests,
             passing: match moment {

@@ -100,8 +100,11 @@ impl Case<'_> {
         let (limit, look) = (self.objective.limit, self.look);
         let weighed = weigh(&self.counts, limit, look);
         let verdict = decide(&weighed, self.least_n, self.passing, comparison.as_ref());
-        let needed =
-            if verdict == Verdict::NotYet { needed_n(&weighed, limit, look) } else { None };
+        let needed = if verdict == Verdict::NotYet && weighed.verdict != Verdict::Good {
+            needed_n(&weighed, limit, look)
+        } else {
+            None
+        };
         let Slice { n, x } = weighed.count;
         let phi = weighed.dispersion.phi;
         let mut judged = ObjectiveJudgement {

@@ -102,17 +102,17 @@ impl Proof {
         let title = self.weighed.verdict.title();
         let code = self.weighed.verdict.code();
         let (form_zh, form_en) = match self.look.form {
-            Form::Fixed => ("只看一次", "one look"),
-            Form::AnyTime => ("可随时看", "any look"),
+            Form::Fixed => ("只看一次,单侧各 95%", "one look, 95% each way"),
+            Form::AnyTime => ("可随时看,95%", "any look, 95%"),
         };
         let mut lines = vec![
             Said::new(format!("{}({code})", title.zh), format!("{} ({code})", title.en)),
             Said::new(
                 format!(
-                    "  {all} 个请求中 {bad} 个失败:真实比例在 {lower} 到 {upper} 之间({form_zh},单侧各 95%),限值 {limit}。"
+                    "  {all} 个请求中 {bad} 个失败:真实比例在 {lower} 到 {upper} 之间({form_zh}),限值 {limit}。"
                 ),
                 format!(
-                    "  {bad} of {all} requests bad: truly between {lower} and {upper} ({form_en}, 95% each way), limit {limit}."
+                    "  {bad} of {all} requests bad: truly between {lower} and {upper} ({form_en}), limit {limit}."
                 ),
             ),
         ];
