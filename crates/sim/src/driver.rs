@@ -8,7 +8,7 @@ use guanka_core::rollout::effect::{Action, Effect, Key, RENEW_EVERY, outstanding
 use guanka_core::rollout::event::{CheckResult, Chore, Event};
 use guanka_core::rollout::host::Exposure;
 use guanka_core::rollout::journal::{Record, SCHEMA};
-use guanka_core::rollout::spec::HostName;
+use guanka_core::rollout::spec::{HostName, Past};
 use guanka_core::rollout::state::{HeldReason, Rollout, State};
 use guanka_core::rollout::verdict::Verdict;
 use guanka_core::rollout::wants::{Judge, is_news, wants};
@@ -183,8 +183,8 @@ impl World {
                 (2_000, Event::ChecksDone { result: CheckResult::Passed, evidence: None })
             }
             Action::BuildRelease => {
-                let release = self.scenario.spec.release.release.clone();
-                (8_000, Event::BuildDone { release })
+                let release = self.scenario.spec.release.clone();
+                (8_000, Event::BuildDone { release, past: Past::Clean })
             }
             Action::RunLoad { attempt, .. } => {
                 let broken = self.is_rough() && self.prng.percent(self.scenario.invalid_load);

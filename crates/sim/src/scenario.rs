@@ -5,7 +5,8 @@ use guanka_core::facts::declared::CanaryStep;
 use guanka_core::name::{Arm, Digest, ServiceName};
 use guanka_core::quantity::{Millis, SharePercent};
 use guanka_core::rollout::spec::{
-    BakePlan, CanaryPlan, GatePlan, HostName, LoadPlan, Past, ReleaseId, Spec, Stable, Stage,
+    BakePlan, CanaryPlan, GatePlan, HostName, LoadPlan, Origin, Past, ReleaseId, Spec, Stable,
+    Stage,
 };
 
 use crate::prng::Prng;
@@ -248,6 +249,7 @@ fn spec(prng: &mut Prng) -> Spec {
             config: digest(2),
             revision: "cafe123".to_owned(),
         },
+        origin: Origin::Source,
         hosts: (1..=hosts).map(|n| HostName(format!("root@10.0.0.{n}"))).collect(),
         candidate: if first { Arm::Blue } else { candidate },
         stable: (!first).then(|| Stable { release: digest(STABLE), arm: candidate.other() }),

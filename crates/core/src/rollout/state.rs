@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{CheckResult, Chore, StopReason};
 use super::host::HostState;
-use super::spec::{HostName, Spec, SpecFault, Stage};
+use super::spec::{HostName, ReleaseId, Spec, SpecFault, Stage};
 use super::verdict::Verdict;
 use crate::name::Digest;
 
@@ -209,6 +209,8 @@ pub enum Cause {
 pub struct Rollout {
     /// What it was asked.
     pub spec: Spec,
+    /// The release as it was built, once it was.
+    pub built: Option<ReleaseId>,
     /// Where it stands.
     pub state: State,
     /// The number of its last event.
@@ -282,6 +284,7 @@ impl Rollout {
         let hosts = spec.hosts.iter().map(|host| (host.clone(), HostState::untouched())).collect();
         Self {
             until: spec.until,
+            built: None,
             spec,
             state: State::Draft,
             seq: last_seq,
@@ -297,6 +300,11 @@ impl Rollout {
             proofs: Vec::new(),
             hosts,
         }
+    }
+
+    /// Returns the release: as it was built, or before that as it was handed in.
+    pub fn release(&self) -> &ReleaseId {
+        self.built.as_ref().unwrap_or(&self.spec.release)
     }
 
     /// Returns whether a user's request may reach the candidate on some host.

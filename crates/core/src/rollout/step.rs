@@ -5,7 +5,7 @@ use super::audit::{Audit, Topic};
 use super::describe;
 use super::effect::{Effect, outstanding};
 use super::event::Event;
-use super::spec::{Past, Stage};
+use super::spec::{Origin, Past, ReleaseId, Stage};
 use super::state::{BlockCause, HeldReason, ProofGate, Rollout, State, Target};
 use super::turn::Turn;
 use super::verdict::Verdict;
@@ -40,12 +40,8 @@ impl Turn {
             Event::Submitted { .. } => self.submitted(),
             Event::TakenOver { epoch, .. } => self.taken_over(*epoch),
             Event::ChecksDone { result, .. } => self.checks_done((*result).into()),
-            Event::BuildDone { release } if self.rollout.state == State::Building => {
-                if *release == self.rollout.spec.release.release {
-                    self.onward(Stage::Build);
-                } else {
-                    self.block(BlockCause::OtherRelease);
-                }
+            Event::BuildDone { release, past } if self.rollout.state == State::Building => {
+                self.built(release, past);
             }
             Event::BuildFailed { .. } if self.rollout.state == State::Building => {
                 self.block(BlockCause::Build);
@@ -88,6 +84,24 @@ impl Turn {
             self.block(BlockCause::MarkedBad);
         } else {
             self.go(Target::Checking);
+        }
+    }
+
+    fn built(&mut self, release: &ReleaseId, past: &Past) {
+        let spec = &self.rollout.spec;
+        let is_other = release.release != spec.release.release;
+        if spec.origin == Origin::Artifact && is_other {
+            self.block(BlockCause::OtherRelease);
+            return;
+        }
+        let live = spec.stable.as_ref().is_some_and(|s| s.release == release.release);
+        self.rollout.built = Some(release.clone());
+        if live {
+            self.enter(State::Done);
+        } else if *past == Past::MarkedBad {
+            self.block(BlockCause::MarkedBad);
+        } else {
+            self.onward(Stage::Build);
         }
     }
 

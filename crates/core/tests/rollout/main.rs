@@ -10,7 +10,7 @@ use guanka_core::rollout::ending::Ending;
 use guanka_core::rollout::event::{CheckResult, Chore, Event, Fault, StopReason};
 use guanka_core::rollout::host::HOST_TRIES;
 use guanka_core::rollout::journal::{FoldError, Record, SCHEMA, fold};
-use guanka_core::rollout::spec::{Past, Spec, SpecFault, Stable, Stage};
+use guanka_core::rollout::spec::{Origin, Past, ReleaseId, Spec, SpecFault, Stable, Stage};
 use guanka_core::rollout::state::{BlockCause, Cause, HeldReason, State, Target};
 use guanka_core::rollout::verdict::Verdict;
 use guanka_core::rollout::wants::{Judge, is_news, wants};
@@ -290,7 +290,7 @@ fn a_spec_that_cannot_be_rolled_out_is_refused() {
 fn a_held_stage_waits_for_a_person_and_then_goes_on() {
     let mut play = Play::of(Spec { until: Some(Stage::Build), ..spec() });
     play.play(Event::ChecksDone { result: CheckResult::Passed, evidence: None });
-    play.play(Event::BuildDone { release: digest("c") });
+    play.play(Event::BuildDone { release: spec().release, past: Past::Clean });
     assert_eq!(play.rollout.ending(), Some(Ending::HeldAsked));
     assert_eq!(outstanding(&play.rollout), Vec::new());
     play.play(Event::Resume { actor: "li".to_owned() });
@@ -371,4 +371,27 @@ fn a_record_reads_back_and_a_foreign_journal_is_refused() {
     assert_eq!(fold(&torn), Err(FoldError::Gap { expected: 3, found: 4 }));
     assert_eq!(fold(&[]), Err(FoldError::Empty));
     assert_eq!(fold(&play.records[1..]), Err(FoldError::NoSubmission));
+}
+
+#[test]
+fn source_takes_the_digest_of_its_build_and_an_artifact_must_have_its_own() {
+    let other = ReleaseId { release: digest("d"), ..spec().release };
+    let built = |origin, past| {
+        let mut play = Play::of(Spec { origin, ..spec() });
+        play.play(Event::ChecksDone { result: CheckResult::Passed, evidence: None });
+        play.play(Event::BuildDone { release: other.clone(), past });
+        play.rollout
+    };
+    let from_source = built(Origin::Source, Past::Clean);
+    assert_eq!(from_source.state, State::Staging);
+    assert_eq!(from_source.release().release, digest("d"));
+    let from_artifact = built(Origin::Artifact, Past::Clean);
+    assert_eq!(from_artifact.state, State::Blocked { cause: BlockCause::OtherRelease });
+    let known_bad = built(Origin::Source, Past::MarkedBad);
+    assert_eq!(known_bad.state, State::Blocked { cause: BlockCause::MarkedBad });
+    let stable = Some(Stable { release: digest("d"), arm: Arm::Blue });
+    let mut live = Play::of(Spec { stable, ..spec() });
+    live.play(Event::ChecksDone { result: CheckResult::Passed, evidence: None });
+    live.play(Event::BuildDone { release: other, past: Past::Clean });
+    assert_eq!(live.rollout.state, State::Done, "what serves already is never rolled out again");
 }

@@ -9,7 +9,7 @@ use guanka_core::rollout::effect::{Action, Effect, outstanding};
 use guanka_core::rollout::event::{CheckResult, Chore, Event};
 use guanka_core::rollout::journal::{Record, SCHEMA, fold};
 use guanka_core::rollout::spec::{
-    BakePlan, CanaryPlan, GatePlan, HostName, LoadPlan, Past, ReleaseId, Spec, Stable,
+    BakePlan, CanaryPlan, GatePlan, HostName, LoadPlan, Origin, Past, ReleaseId, Spec, Stable,
 };
 use guanka_core::rollout::state::{Rollout, State};
 use guanka_core::rollout::step::step;
@@ -40,6 +40,7 @@ pub(crate) fn spec() -> Spec {
             config: digest("b"),
             revision: "7f3c1d2".to_owned(),
         },
+        origin: Origin::Source,
         hosts: vec![host(1), host(2)],
         candidate: Arm::Green,
         stable: Some(Stable { release: digest("5"), arm: Arm::Blue }),
@@ -126,9 +127,10 @@ impl Play {
     }
 
     pub(crate) fn staged(spec: Spec) -> Self {
+        let release = spec.release.clone();
         let mut play = Self::of(spec);
         play.play(Event::ChecksDone { result: CheckResult::Passed, evidence: None });
-        play.play(Event::BuildDone { release: digest("c") });
+        play.play(Event::BuildDone { release, past: Past::Clean });
         play.answer();
         play
     }
