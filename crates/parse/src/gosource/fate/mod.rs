@@ -250,7 +250,6 @@ impl<'m, 't, 'a> Flow<'m, 't, 'a> {
                     return if is_empty {
                         self.end(way, border, stmt, how)
                     } else {
-                        self.act(way, next, None).unwrap_or_else(|| unclear(how))
                         self.act(way, next).unwrap_or_else(|| unclear(how))
                     };
                 }
