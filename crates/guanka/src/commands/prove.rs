@@ -109,10 +109,12 @@ impl Proof {
             Said::new(format!("{}({code})", title.zh), format!("{} ({code})", title.en)),
             Said::new(
                 format!(
-                    "  {all} 个请求中 {bad} 个失败:真实比例在 {lower} 到 {upper} 之间({form_zh}),限值 {limit}。"
+                    "  {all} 个请求中 {bad} 个失败:\
+                     真实比例在 {lower} 到 {upper} 之间({form_zh}),限值 {limit}。"
                 ),
                 format!(
-                    "  {bad} of {all} requests bad: truly between {lower} and {upper} ({form_en}), limit {limit}."
+                    "  {bad} of {all} requests bad: truly between {lower} and \
+                     {upper} ({form_en}), limit {limit}."
                 ),
             ),
         ];
@@ -121,7 +123,8 @@ impl Proof {
         }
         lines.push(Said::new(
             "  假定失败彼此独立;门禁按时间片修正突发,只会更严。",
-            "  Bad requests are taken as independent; a gate corrects for bursts and is only stricter.",
+            "  Bad requests are taken as independent; a gate corrects for bursts and is only \
+             stricter.",
         ));
         lines
     }
