@@ -1,6 +1,9 @@
 //! guanka's own chores: set up, demo, test, tidy, benches, the simulator, the crash run. Each
 //! prints its figure on its last line and exits non-zero when it falls short.
 
+mod hostroot;
+mod process;
+mod setup;
 mod tidy;
 
 use std::path::{Path, PathBuf};

@@ -149,7 +149,132 @@ impl Checkpoint {
     }
 }
 
+impl Severity {
+    /// Returns the letter of the fault table: C, H, M, L, I.
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Info => 'I',
+            Self::Low => 'L',
+            Self::Medium => 'M',
+            Self::High => 'H',
+            Self::Critical => 'C',
+        }
+    }
+
+    /// Returns the word shown to people.
+    pub const fn title(self) -> Text {
+        match self {
+            Self::Info => Text { zh: "提示", en: "info" },
+            Self::Low => Text { zh: "低", en: "low" },
+            Self::Medium => Text { zh: "中", en: "medium" },
+            Self::High => Text { zh: "高", en: "high" },
+            Self::Critical => Text { zh: "严重", en: "critical" },
+        }
+    }
+}
+
+impl Confidence {
+    /// Returns the word shown to people.
+    pub const fn title(self) -> Text {
+        match self {
+            Self::Guess => Text { zh: "猜测", en: "guess" },
+            Self::Likely => Text { zh: "很可能", en: "likely" },
+            Self::Certain => Text { zh: "确定", en: "certain" },
+        }
+    }
+}
+
+impl Exposure {
+    /// Returns how far it reaches as a number: a larger one is worse. What is not known counts as
+    /// public but filtered to a list.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Loopback => 0,
+            Self::GuardedProxy => 1,
+            Self::Private => 2,
+            Self::Filtered | Self::Unknown => 3,
+            Self::Public => 4,
+        }
+    }
+
+    /// Returns the words shown to people.
+    pub const fn title(self) -> Text {
+        match self {
+            Self::Loopback => Text { zh: "仅本机", en: "this machine only" },
+            Self::GuardedProxy => Text {
+                zh: "经由带访问控制的 nginx",
+                en: "through nginx with access control",
+            },
+            Self::Private => Text { zh: "内网", en: "a private network" },
+            Self::Filtered => Text { zh: "公网,限名单", en: "public, filtered to a list" },
+            Self::Public => Text { zh: "公网", en: "public" },
+            Self::Unknown => Text {
+                zh: "未知(按公网限名单处理)",
+                en: "not known (taken as public, filtered)",
+            },
+        }
+    }
+}
+
+impl FixKind {
+    /// Returns the word shown to people.
+    pub const fn title(self) -> Text {
+        match self {
+            Self::Safe => Text { zh: "安全", en: "safe" },
+            Self::Risky => Text { zh: "有风险", en: "risky" },
+            Self::DisplayOnly => Text { zh: "需人工决定", en: "a person decides" },
+        }
+    }
+}
+
+impl Evidence {
+    /// Builds a piece of evidence.
+    pub fn new(from: Provenance, says: Said) -> Self {
+        Self { from, says }
+    }
+
+    /// Builds a piece of evidence that stands at a place in a text.
+    pub fn at(span: &Span, says: Said) -> Self {
+        Self { from: Provenance::Span(span.clone()), says }
+    }
+}
+
 impl Finding {
+    /// Adds a place that proves it.
+    pub fn with(mut self, evidence: Evidence) -> Self {
+        self.related.push(evidence);
+        self
+    }
+
+    /// Sets how bad it is here.
+    pub fn rated(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    /// Sets how sure it is.
+    pub fn sure(mut self, confidence: Confidence) -> Self {
+        self.confidence = confidence;
+        self
+    }
+
+    /// Sets how far it can be reached.
+    pub fn exposed(mut self, exposure: Exposure) -> Self {
+        self.exposure = Some(exposure);
+        self
+    }
+
+    /// Sets what to do, with the values seen here.
+    pub fn advise(mut self, advice: Said) -> Self {
+        self.advice = advice;
+        self
+    }
+
+    /// Returns the place that the finding is about, as a person would write it: `main.go:29`.
+    pub fn place(&self) -> String {
+        self.primary.from.place()
+    }
+
     /// Returns whether it blocks a release: high or critical, and more than a guess.
     pub fn blocks(&self) -> bool {
         self.severity >= Severity::High && self.confidence >= Confidence::Likely

@@ -9,6 +9,7 @@ pub mod gosource;
 pub mod manifest;
 pub mod nginx;
 pub mod procnet;
+pub mod script;
 pub mod supervisor;
 pub mod systemd;
 pub mod text;

@@ -59,6 +59,8 @@ struct Reader<'a> {
     /// The option that a deeper indented line continues.
     option: Option<String>,
     indent: usize,
+    /// How many empty lines stand before the current one.
+    blank_lines: usize,
     programs: Vec<Program>,
     include: BTreeMap<String, IniValue>,
     problems: Vec<Problem>,
@@ -71,6 +73,7 @@ impl<'a> Reader<'a> {
             section: Section::None,
             option: None,
             indent: 0,
+            blank_lines: 0,
             programs: Vec::new(),
             include: BTreeMap::new(),
             problems: Vec::new(),
@@ -80,15 +83,18 @@ impl<'a> Reader<'a> {
     fn line(&mut self, offset: usize, line: &str) {
         let content = without_comment(line).trim();
         if content.is_empty() {
+            // An empty line stays in a value that goes on behind it; a comment does not.
+            self.blank_lines += usize::from(line.trim().is_empty());
             return;
         }
+        let blank_lines = std::mem::take(&mut self.blank_lines);
         let indent = line.len() - line.trim_start().len();
         let start = offset + indent;
         let span = self.source.span(start, start + content.len());
         if indent > self.indent
             && let Some(option) = self.option.clone()
         {
-            self.append(&option, content);
+            self.append(&option, blank_lines, content);
             return;
         }
         self.indent = indent;
@@ -137,9 +143,9 @@ impl<'a> Reader<'a> {
         self.option = Some(key);
     }
 
-    fn append(&mut self, option: &str, content: &str) {
+    fn append(&mut self, option: &str, blank_lines: usize, content: &str) {
         if let Some(known) = self.options().and_then(|options| options.get_mut(option)) {
-            known.value.push('\n');
+            known.value.extend(std::iter::repeat_n('\n', blank_lines + 1));
             known.value.push_str(content);
         }
     }

@@ -69,11 +69,8 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 
 /// Replaces a file's content in one step; mode is set explicitly, whatever the umask.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    clear_beside(path)?;
     let beside = beside(path)?;
-    match fs::remove_file(&beside) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
     let written = write_synced(&beside, content, mode);
     if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
         let _ = fs::remove_file(&beside);
@@ -84,11 +81,8 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 /// Points a symbolic link somewhere else in one step.
 pub fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
+    clear_beside(link)?;
     let beside = beside(link)?;
-    match fs::remove_file(&beside) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
     symlink(target, &beside)?;
     fs::rename(&beside, link)?;
     sync_parent(link)
@@ -189,6 +183,14 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// Removes what an interrupted `replace` of this path may have left beside it.
+pub fn clear_beside(path: &Path) -> io::Result<()> {
+    match fs::remove_file(beside(path)?) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }
 

@@ -34,7 +34,8 @@ impl Root {
         Connection::open(database)
             .and_then(|db| {
                 db.execute_batch(
-                    "CREATE TABLE sites (id INTEGER, name TEXT, path TEXT, project_type TEXT);
+                    "PRAGMA journal_mode=WAL;
+                     CREATE TABLE sites (id INTEGER, name TEXT, path TEXT, project_type TEXT);
                      INSERT INTO sites VALUES (1, 'shop', '/www/wwwroot/shop', 'PHP');
                      INSERT INTO sites VALUES (2, 'api', '/www/api/api', 'Go');",
                 )
@@ -288,6 +289,31 @@ fn a_pid_file_is_held_against_the_processes() {
     assert_eq!(state(), PidFile::Dead(4_194_305));
     fs::remove_file(root.path().join("www/server/nginx/logs/nginx.pid")).expect("removed");
     assert_eq!(state(), PidFile::Missing);
+}
+
+#[test]
+fn the_test_of_nginx_leaves_no_files_behind() {
+    let Some(program) = ["/usr/sbin/nginx"].into_iter().find(|p| Path::new(p).exists()) else {
+        eprintln!("skipped: no nginx on this machine");
+        return;
+    };
+    let root = Root(tempfile::tempdir().expect("a folder"));
+    let real = fs::canonicalize(root.path()).expect("there");
+    let real = real.display();
+    root.write(
+        "etc/nginx/nginx.conf",
+        &format!(
+            "pid {real}/nginx.pid;\nerror_log {real}/error.log;\nevents {{}}\n\
+             http {{ access_log {real}/access.log; }}\n"
+        ),
+    );
+    root.write("usr/sbin/x", "");
+    symlink(program, root.path().join("usr/sbin/nginx")).expect("linked");
+    let before: Vec<PathBuf> = root.fingerprint().into_keys().collect();
+    let found = nginx::read(root.path()).expect("an nginx");
+    let output = fitness::nginx_test(root.path(), &found).expect("it runs");
+    assert!(output.stderr.contains("nginx.conf"), "{output:?}");
+    assert_eq!(root.fingerprint().into_keys().collect::<Vec<_>>(), before);
 }
 
 #[test]

@@ -66,9 +66,11 @@ pub(crate) fn run() -> Result<()> {
 /// Builds our engine by itself and returns where it lies.
 fn build() -> Result<PathBuf> {
     let example = ["build", "--release", "-p", "guanka-world", "--example", "load_probe"];
-    let status = Command::new("cargo").args(example).status().context("starting cargo")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?;
+    let mut cargo = Command::new("cargo");
+    let status = cargo.args(example).current_dir(root).status().context("starting cargo")?;
     ensure!(status.success(), "the load engine does not build");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     Ok(target.join("release/examples/load_probe"))
 }
 

@@ -32,6 +32,16 @@ pub struct GoSource {
     pub env_reads: Vec<GoNamed>,
     /// Each declared command-line flag.
     pub flags: Vec<GoNamed>,
+    /// Each call whose error ends the program although it may be `http.ErrServerClosed`, which
+    /// only says that `Shutdown` was called.
+    #[serde(default)]
+    pub fatal_on_closed: Vec<Span>,
+    /// Each `signal.Notify` with a channel that has no room for a signal.
+    #[serde(default)]
+    pub unbuffered_signals: Vec<Span>,
+    /// Each call of the few functions that checks ask about by name.
+    #[serde(default)]
+    pub calls: Vec<GoCall>,
     /// What the parser did not understand.
     pub problems: Vec<Problem>,
 }
@@ -188,4 +198,18 @@ pub struct GoNamed {
     pub span: Span,
     /// The name, without `$` or `-`.
     pub name: String,
+}
+
+/// A call of a function that checks ask about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoCall {
+    /// The package's folder.
+    pub folder: String,
+    /// Where it stands.
+    pub span: Span,
+    /// The import path and name of a package's function (`runtime.GOMAXPROCS`,
+    /// `encoding/json.MarshalIndent`), or a method's text (`r.Header.Get`, `c.ClientIP`).
+    pub name: String,
+    /// The arguments in order; `None` is one that is no constant.
+    pub args: Vec<Option<String>>,
 }

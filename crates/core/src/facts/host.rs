@@ -70,7 +70,8 @@ pub struct RunningProgram {
     pub user: String,
     /// Its user's number.
     pub uid: u32,
-    /// Who keeps it: `supervisor`, `systemd`, `panel go project`, `nohup`, `guanka`.
+    /// Who keeps it: `supervisor`, `systemd`, `panel go project`, `guanka`, `container`; nobody:
+    /// `nohup`, or `started by bash`.
     pub kept_by: String,
     /// The ports it listens on.
     pub ports: Vec<u16>,

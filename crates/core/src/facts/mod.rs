@@ -8,6 +8,7 @@ pub mod gosource;
 pub mod host;
 pub mod nginx;
 pub mod release;
+pub mod script;
 pub mod supervisor;
 pub mod systemd;
 
@@ -133,10 +134,32 @@ pub struct Facts {
     pub supervisor: Vec<supervisor::Program>,
     /// The systemd units that run something of the user's.
     pub units: Vec<systemd::Unit>,
+    /// The scripts that a process manager starts a program through.
+    pub scripts: Vec<script::Script>,
     /// The host itself.
     pub host: Option<host::Host>,
     /// What the parsers did not understand.
     pub problems: Vec<Problem>,
+}
+
+impl Provenance {
+    /// Returns the place in words: `main.go:29`, a path, a command line, a default's row.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Span(span) => span.place(),
+            Self::Default { software, key } => format!("{software}: {key}"),
+            Self::Path(path) => path.clone(),
+            Self::Binary { file, offset } => format!("{file}@{offset:#x}"),
+            Self::Command { argv, .. } => argv.join(" "),
+        }
+    }
+}
+
+impl Span {
+    /// Returns `file:line`.
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
 }
 
 impl<T> Fact<T> {

@@ -19,13 +19,14 @@ pub struct Manifest {
     pub target: String,
     /// The program's file name under `bin/`.
     pub program: String,
-    /// The digest over `files` under `bin/` and `static/`.
+    /// The digest over the target and every file outside `conf/`.
     pub artifact: Digest,
     /// The digest over the service's settings and the files under `conf/`.
     pub config: Digest,
     /// The Go toolchain that built it.
     pub go: String,
-    /// The commit, when the source is a clean work tree.
+    /// The commit; absent in what guanka builds, so that equal sources in two commits give one
+    /// release. The commit is recorded beside it.
     pub revision: Option<String>,
     /// Every file, in byte order of its path.
     pub files: Vec<ReleaseFile>,

@@ -65,19 +65,30 @@ impl Default for SelfCheckLimits {
     }
 }
 
-/// Judges a run.
+/// Judges a run whose every request counts for every objective.
 pub fn judge(
     objectives: &[Objective],
     arm: Arm,
     run: &LoadRun,
     limits: &SelfCheckLimits,
 ) -> Judgement {
+    judge_routes(objectives, arm, (&run.check, limits), &|_| run.slices.clone())
+}
+
+/// Judges a run over several routes: each objective by the slices of its own.
+pub fn judge_routes(
+    objectives: &[Objective],
+    arm: Arm,
+    (check, limits): (&SelfCheck, &SelfCheckLimits),
+    slices_of: &dyn Fn(&Objective) -> Vec<LoadSlice>,
+) -> Judgement {
     let look = Look { form: Form::Fixed, alphas: Alphas::shared_among(objectives.len()) };
     let mut warnings: Vec<Said> = objectives.iter().filter_map(Objective::warning).collect();
     let mut judged = Vec::new();
     for objective in objectives {
-        let counts: Vec<Slice> = counts(run, objective.metric);
-        let promised = total(&self::counts(run, objective.objective_metric));
+        let slices = slices_of(objective);
+        let counts: Vec<Slice> = counts(&slices, objective.metric);
+        let promised = total(&self::counts(&slices, objective.objective_metric));
         let case = Case {
             objective,
             arm,
@@ -91,12 +102,12 @@ pub fn judge(
         warnings.extend(case.warning());
         judged.push(case.judge(None));
     }
-    let faults = self_check(objectives, &run.check, limits).into_iter().collect();
+    let faults = self_check(objectives, check, limits).into_iter().collect();
     Judgement::of(GateKind::Load, judged, None, faults, warnings)
 }
 
-fn counts(run: &LoadRun, metric: Metric) -> Vec<Slice> {
-    run.slices
+fn counts(slices: &[LoadSlice], metric: Metric) -> Vec<Slice> {
+    slices
         .iter()
         .map(|slice| {
             let x = match metric {

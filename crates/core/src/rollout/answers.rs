@@ -102,7 +102,7 @@ impl Turn {
         share: SharePercent,
         proven: Option<&Digest>,
     ) {
-        let release = self.rollout.spec.release.release.clone();
+        let release = self.rollout.release().release.clone();
         let Some(host) = self.rollout.hosts.get_mut(name) else { return };
         if host.share_seq != seq || host.commanded != share || host.confirmed.is_some() {
             return;
@@ -144,7 +144,7 @@ impl Turn {
     }
 
     fn kept(&mut self, name: &HostName, seq: u64, serves: &Digest) {
-        let good = *serves == self.rollout.spec.release.release;
+        let good = *serves == self.rollout.release().release;
         let (State::Keeping, Some(host)) = self.addressed(name, seq) else { return };
         if good {
             host.keeping = Keeping::Kept;

@@ -22,13 +22,7 @@ pub fn state(state: &State, spec: &Spec) -> Said {
             "正在把制品送到各台主机并校验。",
             "The release is being put on every host and verified.",
         ),
-        State::Staged { attempt } => Said::new(
-            format!("候选版本已在验证主机上启动,压测关卡第 {attempt} 次;不接用户流量。"),
-            format!(
-                "The candidate runs on the proving host; load gate, run {attempt}; no user's \
-                 request reaches it."
-            ),
-        ),
+        State::Staged { attempt } => staged(*attempt),
         State::First => said(
             "首次发布:直接承接全部流量,没有可以回退的旧版本。",
             "First release: it gets every request, and there is no way back.",
@@ -87,6 +81,16 @@ pub fn state(state: &State, spec: &Spec) -> Said {
             said("已取消,用户流量未受影响。", "Cancelled; no user's request was touched.")
         }
     }
+}
+
+fn staged(attempt: u32) -> Said {
+    Said::new(
+        format!("候选版本已在验证主机上启动,压测关卡第 {attempt} 次;不接用户流量。"),
+        format!(
+            "The candidate runs on the proving host; load gate, run {attempt}; no user's \
+                 request reaches it."
+        ),
+    )
 }
 
 fn canary(step: usize, spec: &Spec) -> Said {

@@ -347,7 +347,7 @@ impl<'a> List<'a> {
     }
 
     fn push(&mut self, seq: u64, host: Option<&HostName>, kind: Kind, action: Action) {
-        let release = self.rollout.spec.release.release.clone();
+        let release = self.rollout.release().release.clone();
         let key = Key { release, seq, host: host.cloned(), kind };
         self.effects.push(Effect { key, epoch: self.rollout.epoch, action });
     }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::spec::{HostName, Spec};
+use super::spec::{HostName, Past, ReleaseId, Spec};
 use super::verdict::Verdict;
 use crate::name::{Arm, Digest};
 use crate::quantity::SharePercent;
@@ -68,7 +68,7 @@ pub enum Event {
     /// A release was handed in.
     Submitted {
         /// What to do.
-        spec: Spec,
+        spec: Box<Spec>,
         /// By whom.
         actor: String,
     },
@@ -89,7 +89,9 @@ pub enum Event {
     /// The release was built.
     BuildDone {
         /// What came out.
-        release: Digest,
+        release: ReleaseId,
+        /// What is known of it from earlier.
+        past: Past,
     },
     /// The build failed.
     BuildFailed {

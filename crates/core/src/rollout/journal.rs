@@ -60,7 +60,7 @@ pub fn fold(records: &[Record]) -> Result<Rollout, FoldError> {
     let Event::Submitted { spec, .. } = &first.event else {
         return Err(FoldError::NoSubmission);
     };
-    let mut rollout = Rollout::draft(spec.clone(), first.epoch, first.seq.saturating_sub(1));
+    let mut rollout = Rollout::draft((**spec).clone(), first.epoch, first.seq.saturating_sub(1));
     for record in records {
         if record.schema != SCHEMA {
             return Err(FoldError::Schema { seq: record.seq, schema: record.schema });

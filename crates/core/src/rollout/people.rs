@@ -48,7 +48,7 @@ impl Turn {
     /// Makes room for a newer release, at a point where no host is half way.
     pub(super) fn new_release(&mut self, by: &Digest) {
         let by = by.clone();
-        if self.rollout.state.is_final() || by == self.rollout.spec.release.release {
+        if self.rollout.state.is_final() || by == self.rollout.release().release {
             return;
         }
         match &self.rollout.state {

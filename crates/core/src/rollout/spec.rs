@@ -93,6 +93,16 @@ pub enum Stage {
     Canary,
 }
 
+/// What was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A source tree: the build gives the release its digests.
+    Source,
+    /// A built artifact: the build step must find exactly this release.
+    Artifact,
+}
+
 /// What the journal knows of this release from earlier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,8 +125,11 @@ pub enum Past {
 pub struct Spec {
     /// The service.
     pub service: ServiceName,
-    /// The release.
+    /// The release, as far as it is known: handed in as source, its digests are the submission's
+    /// own until the build has given it its true ones.
     pub release: ReleaseId,
+    /// What was handed in.
+    pub origin: Origin,
     /// The hosts, in name order.
     pub hosts: Vec<HostName>,
     /// The arm the release goes into, the same on every host.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{CheckResult, Chore, StopReason};
 use super::host::HostState;
-use super::spec::{HostName, Spec, SpecFault, Stage};
+use super::spec::{HostName, ReleaseId, Spec, SpecFault, Stage};
 use super::verdict::Verdict;
 use crate::name::Digest;
 
@@ -209,6 +209,8 @@ pub enum Cause {
 pub struct Rollout {
     /// What it was asked.
     pub spec: Spec,
+    /// The release as it was built, once it was.
+    pub built: Option<ReleaseId>,
     /// Where it stands.
     pub state: State,
     /// The number of its last event.
@@ -282,6 +284,7 @@ impl Rollout {
         let hosts = spec.hosts.iter().map(|host| (host.clone(), HostState::untouched())).collect();
         Self {
             until: spec.until,
+            built: None,
             spec,
             state: State::Draft,
             seq: last_seq,
@@ -299,6 +302,11 @@ impl Rollout {
         }
     }
 
+    /// Returns the release: as it was built, or before that as it was handed in.
+    pub fn release(&self) -> &ReleaseId {
+        self.built.as_ref().unwrap_or(&self.spec.release)
+    }
+
     /// Returns whether a user's request may reach the candidate on some host.
     pub fn is_exposed(&self) -> bool {
         self.hosts.values().any(|host| host.exposure == super::host::Exposure::Possible)
@@ -306,15 +314,43 @@ impl Rollout {
 
     /// Returns whether the canary gate watches users' requests now.
     pub fn is_watching(&self) -> bool {
-        match &self.state {
-            State::Canary { .. } | State::Promoting { .. } | State::Settling { .. } => true,
-            State::Held { reason: HeldReason::Asked(Stage::Canary), .. } => true,
-            _ => false,
-        }
+        matches!(
+            &self.state,
+            State::Canary { .. }
+                | State::Promoting { .. }
+                | State::Settling { .. }
+                | State::Held { reason: HeldReason::Asked(Stage::Canary), .. }
+        )
     }
 }
 
 impl State {
+    /// Returns the code used in JSON and on the command line.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Checking => "checking",
+            Self::Building => "building",
+            Self::Staging => "staging",
+            Self::Staged { .. } => "staged",
+            Self::First => "first",
+            Self::Baking { .. } => "baking",
+            Self::CanaryStarting => "canary_starting",
+            Self::Canary { .. } => "canary",
+            Self::Promoting { .. } => "promoting",
+            Self::Settling { .. } => "settling",
+            Self::Keeping => "keeping",
+            Self::Done => "done",
+            Self::Held { .. } => "held",
+            Self::Blocked { .. } => "blocked",
+            Self::RollingBack { .. } => "rolling_back",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::RollbackFailed { .. } => "rollback_failed",
+            Self::Superseded { .. } => "superseded",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Returns whether nothing follows but clearing up.
     pub const fn is_final(&self) -> bool {
         matches!(

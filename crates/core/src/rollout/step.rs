@@ -1,13 +1,11 @@
 //! The step: one event in, the next rollout, its effects and its audit entries out. Total: an event
 //! that does not fit the state changes nothing but the event's number.
 
-use std::collections::BTreeSet;
-
 use super::audit::{Audit, Topic};
 use super::describe;
-use super::effect::{Effect, Key, outstanding};
+use super::effect::{Effect, outstanding};
 use super::event::Event;
-use super::spec::{Past, Stage};
+use super::spec::{Origin, Past, ReleaseId, Stage};
 use super::state::{BlockCause, HeldReason, ProofGate, Rollout, State, Target};
 use super::turn::Turn;
 use super::verdict::Verdict;
@@ -28,11 +26,10 @@ pub fn step(rollout: &Rollout, now: u64, event: &Event) -> Step {
     let mut turn = Turn::new(rollout, now, event);
     turn.apply(event);
     turn.settle();
-    let known: BTreeSet<(Key, u64)> =
-        outstanding(rollout).into_iter().map(|effect| (effect.key, effect.epoch)).collect();
+    let known = outstanding(rollout);
     let effects = outstanding(&turn.rollout)
         .into_iter()
-        .filter(|effect| !known.contains(&(effect.key.clone(), effect.epoch)))
+        .filter(|new| !known.iter().any(|old| old.key == new.key && old.epoch == new.epoch))
         .collect();
     Step { rollout: turn.rollout, effects, audit: turn.audit }
 }
@@ -43,12 +40,8 @@ impl Turn {
             Event::Submitted { .. } => self.submitted(),
             Event::TakenOver { epoch, .. } => self.taken_over(*epoch),
             Event::ChecksDone { result, .. } => self.checks_done((*result).into()),
-            Event::BuildDone { release } if self.rollout.state == State::Building => {
-                if *release == self.rollout.spec.release.release {
-                    self.onward(Stage::Build);
-                } else {
-                    self.block(BlockCause::OtherRelease);
-                }
+            Event::BuildDone { release, past } if self.rollout.state == State::Building => {
+                self.built(release, past);
             }
             Event::BuildFailed { .. } if self.rollout.state == State::Building => {
                 self.block(BlockCause::Build);
@@ -91,6 +84,24 @@ impl Turn {
             self.block(BlockCause::MarkedBad);
         } else {
             self.go(Target::Checking);
+        }
+    }
+
+    fn built(&mut self, release: &ReleaseId, past: &Past) {
+        let spec = &self.rollout.spec;
+        let is_other = release.release != spec.release.release;
+        if spec.origin == Origin::Artifact && is_other {
+            self.block(BlockCause::OtherRelease);
+            return;
+        }
+        let live = spec.stable.as_ref().is_some_and(|s| s.release == release.release);
+        self.rollout.built = Some(release.clone());
+        if live {
+            self.enter(State::Done);
+        } else if *past == Past::MarkedBad {
+            self.block(BlockCause::MarkedBad);
+        } else {
+            self.onward(Stage::Build);
         }
     }
 

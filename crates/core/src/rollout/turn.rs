@@ -112,11 +112,10 @@ impl Turn {
         for (index, (name, host)) in self.rollout.hosts.iter_mut().enumerate() {
             match &self.rollout.state {
                 State::Staged { .. } if Some(name) == proving.as_ref() => start(&mut host.arm),
+                // Both are asked anew for each attempt: an arm that was ready once may have died.
                 State::CanaryStarting => {
-                    start(&mut host.arm);
-                    if !host.has(SharePercent::NONE) {
-                        host.command(SharePercent::NONE, seq);
-                    }
+                    host.arm = ArmStatus::Starting;
+                    host.command(SharePercent::NONE, seq);
                 }
                 State::First if host.arm == ArmStatus::Ready => {
                     host.command(SharePercent::ALL, seq);

@@ -105,7 +105,7 @@ fn renewals(rollout: &Rollout) -> Vec<Effect> {
         })
         .map(|(name, host)| Effect {
             key: Key {
-                release: rollout.spec.release.release.clone(),
+                release: rollout.release().release.clone(),
                 seq: host.share_seq,
                 host: Some(name.clone()),
                 kind: Kind::Renew,

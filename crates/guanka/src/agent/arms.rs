@@ -6,7 +6,7 @@ use guanka_core::quantity::Millis;
 use guanka_core::rollout::event::{Event, Fault};
 use guanka_core::rollout::spec::HostName;
 use guanka_core::say::Said;
-use guanka_world::managers::spec::{ArmSpec, mark_active};
+use guanka_world::managers::spec::ArmSpec;
 use guanka_world::managers::supervisor::Supervisor;
 use guanka_world::managers::{ArmStatus, Manager, users};
 use guanka_world::releases::Store;
@@ -84,9 +84,6 @@ fn started(
         let spec =
             ArmSpec::from_declared(&agent.host, declared, &manifest.program, (arm, port), run_as);
         spec.store(&agent.host).map_err(|error| other(error.to_string()))?;
-        if !guanka_world::files::exists(&agent.host.active_file(&service.name)) {
-            mark_active(&agent.host, &service.name, arm).map_err(|e| other(e.to_string()))?;
-        }
         manager.install(&spec).map_err(|error| other(error.to_string()))?;
         if let Some(held) = lock(&service.held).remove(&arm) {
             held.release();

@@ -96,7 +96,7 @@ fn lines(inventory: &Inventory, terminal: &Terminal) -> Vec<String> {
 }
 
 fn table(rows: &[Row], terminal: &Terminal) -> Vec<String> {
-    let cells: Vec<[String; 5]> = rows.iter().map(cells).collect();
+    let cells: Vec<[String; 5]> = rows.iter().map(|row| cells(row, terminal)).collect();
     let heads = HEADS.map(|head| terminal.text(&head).to_owned());
     let widths: Vec<usize> = (0..heads.len())
         .map(|at| cells.iter().map(|row| width(&row[at])).max().unwrap_or(0).max(width(&heads[at])))
@@ -119,15 +119,31 @@ fn table(rows: &[Row], terminal: &Terminal) -> Vec<String> {
     out
 }
 
-fn cells(row: &Row) -> [String; 5] {
+fn cells(row: &Row, terminal: &Terminal) -> [String; 5] {
     let ports: Vec<String> = row.program.ports.iter().map(u16::to_string).collect();
+    let keeper = keeper(&row.program.kept_by);
+    let keeper = terminal.said(&keeper);
     let kept = match &row.manager {
-        Some(name) => format!("{} ({name})", row.program.kept_by),
-        None => row.program.kept_by.clone(),
+        Some(name) => format!("{keeper} ({name})"),
+        None => keeper.to_owned(),
     };
     let go = row.program.go.clone().unwrap_or_default();
     let texts = [row.program.pid.to_string(), row.program.user.clone(), ports.join(","), kept, go];
     texts.map(|text| cut(&text))
+}
+
+/// Names a keeper in both languages; the names of programs stay as they are.
+fn keeper(kept_by: &str) -> Said {
+    let zh = match kept_by {
+        "panel go project" => "面板 Go 项目".to_owned(),
+        "container" => "容器".to_owned(),
+        "nohup" => "无(nohup)".to_owned(),
+        other => match other.strip_prefix("started by ") {
+            Some(parent) => format!("由 {parent} 启动"),
+            None => other.to_owned(),
+        },
+    };
+    Said::new(zh, kept_by)
 }
 
 /// Shortens a text to the widest column.

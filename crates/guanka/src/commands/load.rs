@@ -270,7 +270,7 @@ mod tests {
         let url = format!("http://{addr}/");
         let words = ["guanka", &url, "--rate", "1000/s", "--for", "1s"].into_iter();
         let line = Line::parse_from(words.chain(options.iter().copied()));
-        let terminal = Terminal::new(Some(Lang::Zh), true);
+        let terminal = Terminal::new(Some(Lang::Zh), false);
         run(&line.args, &terminal).expect("a run")
     }
 

@@ -1,8 +1,10 @@
 //! The subcommands, one file each, in the order of the help text.
 
+mod check;
 mod completions;
 mod doctor;
 mod exec;
+mod explain;
 mod help;
 mod inventory;
 mod load;
@@ -34,6 +36,10 @@ pub(crate) struct Cli {
 /// The verbs, daily ones first.
 #[derive(Subcommand)]
 enum Verb {
+    /// Ask the seven checkpoints of a module, its guanka.toml and a host.
+    Check(check::Args),
+    /// Explain a check or an error code, with examples.
+    Explain(explain::Args),
     /// Load a service at a fixed rate and measure from the due time.
     Load(load::Args),
     /// List the Go programs that run on a host and what leads to them.
@@ -69,6 +75,8 @@ pub(crate) fn main() -> Exit {
 
 fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
     match verb {
+        Verb::Check(args) => check::run(args, terminal),
+        Verb::Explain(args) => explain::run(args, terminal),
         Verb::Load(args) => load::run(args, terminal),
         Verb::Inventory(args) => inventory::run(args, terminal),
         Verb::Doctor(args) => doctor::run(args, terminal),

@@ -1,1 +1,11 @@
-//! Drives a rollout: event into the journal, effects performed, their ends back as events.
+//! Drives a rollout: event into the journal, effects performed, their ends back as events. The
+//! driver holds the service's lease; killed at any moment, another one goes on where it stood.
+
+pub(crate) mod central;
+pub(crate) mod driver;
+mod evidence;
+pub(crate) mod ledger;
+pub(crate) mod link;
+pub(crate) mod progress;
+pub(crate) mod report;
+pub(crate) mod submission;

@@ -1,5 +1,6 @@
 //! What people see: language, colour, width, tables, annotated source lines.
 
+pub(crate) mod annotate;
 pub(crate) mod failure;
 
 use std::io::{IsTerminal, Write};

@@ -1,6 +1,6 @@
 //! What `guanka doctor` asks of a laptop and a host, one small question each: the Go tools, nginx's
 //! own test and pid file, sockets, disk space, the clock. Whether an answer is good is not decided
-//! here. nginx's test is the one program run that may touch its own log files, as always.
+//! here.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use guanka_core::facts::Reason;
-use guanka_core::facts::nginx::Nginx;
+use guanka_core::facts::nginx::{Directive, Nginx};
 use guanka_core::quantity::Millis;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -154,24 +154,67 @@ pub fn module_file(folder: &Path) -> Option<(PathBuf, String)> {
     })
 }
 
-/// Returns what nginx's own test of a host root says; `None` where there is no nginx to test.
-pub fn nginx_test(root: &Path) -> Option<Result<Output, Reason>> {
+/// Returns what nginx's own test of a host root says. The test makes the pid file and log files that
+/// are missing; those are taken away again, so that an empty pid file does not mislead anybody.
+pub fn nginx_test(root: &Path, nginx: &Nginx) -> Result<Output, Reason> {
     let tree = HostTree::new(root);
-    let main = super::nginx::main_file(&tree)?;
     let Some(program) = super::nginx::program(&tree) else {
-        return Some(Err(Reason::ToolMissing(format!("nginx: {}", tree.root().display()))));
+        return Err(Reason::ToolMissing(format!("nginx: {}", tree.root().display())));
     };
+    let main = Path::new(&nginx.main_file);
     let mut command = Command::new(&program);
-    command.arg("-t").arg("-c").arg(&main);
-    let is_panel = main.ends_with("www/server/nginx/conf/nginx.conf");
-    if !tree.is_machine() && is_panel {
+    command.arg("-t").arg("-c").arg(main);
+    if !tree.is_machine() && is_panel_file(main) {
         command.arg("-p").arg(tree.locate("/www/server/nginx"));
     }
+    let missing: Vec<PathBuf> =
+        made_by_test(&tree, nginx).into_iter().filter(|path| !path.exists()).collect();
     let shown = program.display().to_string();
-    Some(
-        process::run(&mut command, NGINX_LIMIT)
-            .map_err(|error| Reason::ToolMissing(format!("{shown}: {error}"))),
-    )
+    let answer = process::run(&mut command, NGINX_LIMIT)
+        .map_err(|error| Reason::ToolMissing(format!("{shown}: {error}")));
+    // An nginx that starts in this moment may just have opened them.
+    if !missing.is_empty() && !has_nginx_process(&tree) {
+        for path in missing {
+            let is_ours = fs::symlink_metadata(&path).is_ok_and(|m| m.is_file() && m.len() == 0);
+            if is_ours {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+    answer
+}
+
+fn has_nginx_process(tree: &HostTree) -> bool {
+    let processes = Processes::read();
+    let ours = processes.belonging_to(tree);
+    ours.iter().filter_map(|pid| processes.get(*pid)).any(|process| process.name == "nginx")
+}
+
+/// Returns the files that nginx's test makes when they are missing.
+fn made_by_test(tree: &HostTree, nginx: &Nginx) -> Vec<PathBuf> {
+    fn logs<'a>(block: &'a [Directive], found: &mut Vec<&'a str>) {
+        for directive in block {
+            if ["error_log", "access_log"].contains(&directive.name.as_str()) {
+                found.extend(directive.args.first().map(String::as_str));
+            }
+            logs(directive.inner(), found);
+        }
+    }
+    let mut written = Vec::new();
+    logs(&nginx.tree, &mut written);
+    let absolute = written.into_iter().filter(|path| path.starts_with('/') && !path.contains('$'));
+    // nginx itself takes a path as written; it may lie outside a folder that stands for a host.
+    absolute.map(PathBuf::from).chain([pid_path(tree, nginx)]).chain(written_pid(nginx)).collect()
+}
+
+/// Returns the pid file's path exactly as nginx takes it.
+fn written_pid(nginx: &Nginx) -> Option<PathBuf> {
+    let directive = nginx.tree.iter().find(|d| d.name == "pid")?;
+    directive.args.first().filter(|path| path.starts_with('/')).map(PathBuf::from)
+}
+
+fn is_panel_file(main: &Path) -> bool {
+    main.ends_with("www/server/nginx/conf/nginx.conf")
 }
 
 /// Returns where nginx's pid file lies and what it says.
@@ -194,8 +237,9 @@ pub fn nginx_pid(root: &Path, nginx: &Nginx) -> (PathBuf, PidFile) {
 }
 
 fn pid_path(tree: &HostTree, nginx: &Nginx) -> PathBuf {
-    let conf = Path::new(&nginx.main_file).parent().unwrap_or(tree.root());
-    let is_panel = conf.ends_with("www/server/nginx/conf");
+    let main = Path::new(&nginx.main_file);
+    let conf = main.parent().unwrap_or(tree.root());
+    let is_panel = is_panel_file(main);
     let written = nginx.tree.iter().find(|d| d.name == "pid").and_then(|d| d.args.first());
     match (written, is_panel) {
         (Some(path), _) if path.starts_with('/') => tree.locate(path),

@@ -44,7 +44,10 @@ pub(super) fn keeper(
         0 | 1 => "nohup".to_owned(),
         // Started in a user's session and handed to the session's own reaper.
         _ if ancestors.first().is_some_and(|p| p.name == "systemd") => "nohup".to_owned(),
-        _ => ancestors.first().map_or_else(|| "nohup".to_owned(), |p| p.name.clone()),
+        _ => match ancestors.first() {
+            Some(parent) => format!("started by {}", parent.name),
+            None => "nohup".to_owned(),
+        },
     }
 }
 
@@ -122,7 +125,7 @@ mod tests {
         assert_eq!(kept(boxed, &[], &[]), "container");
         let shell = process(60, 1, "bash", "0::/user.slice");
         let by_hand = process(61, 60, "api", "0::/user.slice");
-        assert_eq!(kept(by_hand, &[shell], &[]), "bash");
+        assert_eq!(kept(by_hand, &[shell], &[]), "started by bash");
         let mut ours = process(70, 1, "api", "0::/");
         ours.program = Some("/opt/guanka/api.prod/releases/x/bin/api".into());
         assert_eq!(kept(ours, &[], &[]), "guanka");

@@ -3,14 +3,17 @@
 
 mod accounts;
 mod arguments;
+pub mod binary;
 pub mod fitness;
 mod goheader;
+pub mod gomodule;
 pub mod host;
 mod keepers;
 mod listeners;
 pub mod nginx;
 pub mod panel;
 pub mod processes;
+pub mod scripts;
 pub mod supervisor;
 mod tree;
 pub mod units;

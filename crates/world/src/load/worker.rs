@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex, PoisonError};
 use std::time::Instant;
 
-use rustix::event::epoll::{self, Event};
-use rustix::io::Errno;
-use rustix::time::Timespec;
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 
 use super::connection::{Flight, Happened, Slot, State};
 use super::machine::{ThreadTimes, thread_times};
@@ -27,6 +29,8 @@ const TICK_NS: u64 = 10_000_000;
 const CONNECT_NS: u64 = 1_000_000_000;
 /// How much one receive takes at most: larger than most answers, small enough for the cache.
 const BUFFER: usize = 32 << 10;
+/// How much longer than the timer the event queue waits.
+const BEHIND_NS: u64 = 1_000_000;
 /// How many events one call brings at most.
 const EVENTS: usize = 256;
 /// How many requests leave before events are looked at again.
@@ -67,7 +71,8 @@ pub(super) struct Worker {
     free_until_ns: u64,
     idle_ns: u64,
     next_tick_ns: u64,
-    can_wait_exactly: bool,
+    timer: OwnedFd,
+    armed_ns: u64,
     lost: u64,
     /// Its counters.
     pub(super) tally: Tally,
@@ -78,8 +83,7 @@ pub(super) struct Worker {
 impl Worker {
     /// Builds the thread's state; nothing is connected yet.
     pub(super) fn new(plan: &LoadPlan, lane: usize, keep: KeepBodies) -> Result<Self, LoadError> {
-        let queue = epoll::create(epoll::CreateFlags::CLOEXEC)
-            .map_err(|errno| LoadError::Queue(errno.into()))?;
+        let (queue, timer) = queue_with_timer().map_err(|errno| LoadError::Queue(errno.into()))?;
         let connections =
             plan.connections / plan.threads + usize::from(lane < plan.connections % plan.threads);
         let keep_body = if keep == KeepBodies::Beginning { BODY_SEEN } else { 0 };
@@ -106,7 +110,8 @@ impl Worker {
             free_until_ns: 0,
             idle_ns: 0,
             next_tick_ns: 0,
-            can_wait_exactly: true,
+            timer,
+            armed_ns: 0,
             lost: 0,
             tally: Tally::new(plan),
             stopped_early: false,
@@ -124,7 +129,7 @@ impl Worker {
         shared.start.wait();
         let before = thread_times();
         self.start_ns = self.base.elapsed().as_nanos() as u64;
-        self.idle_ns = 0;
+        (self.idle_ns, self.armed_ns) = (0, 0);
         loop {
             let now = self.now();
             self.dispatch(now, shared.observer);
@@ -370,20 +375,20 @@ impl Worker {
         if before < self.end_ns {
             until = until.min(self.end_ns);
         }
-        let mut left = until.saturating_sub(before);
-        if !self.can_wait_exactly {
-            // Old kernels wait whole milliseconds; the rest is spent asking again and again.
-            left -= left % 1_000_000;
+        let left = until.saturating_sub(before);
+        if left > 0 && until != self.armed_ns {
+            let it_interval = timespec(0);
+            let alarm = Itimerspec { it_interval, it_value: timespec(left) };
+            // The wait below ends without the alarm too, a little later; that shows as lateness.
+            let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &alarm);
+            self.armed_ns = until;
         }
-        let limit = Timespec {
-            tv_sec: (left / 1_000_000_000) as i64,
-            tv_nsec: (left % 1_000_000_000) as i64,
-        };
+        // The queue's own limit has whole milliseconds only; it stands behind the timer.
+        let limit = timespec(if left == 0 { 0 } else { left + BEHIND_NS });
         events.clear();
         let room = rustix::buffer::spare_capacity(events);
-        if epoll::wait(&self.queue, room, Some(&limit)) == Err(Errno::NOSYS) {
-            self.can_wait_exactly = false;
-        }
+        // A wait broken off by a signal is a wait without events.
+        let _ = epoll::wait(&self.queue, room, Some(&limit));
         let after = self.now();
         self.idle_ns += after - before;
         after
@@ -412,6 +417,23 @@ impl Worker {
     pub(super) fn end_ns(&self) -> u64 {
         self.end_ns
     }
+}
+
+/// Makes an event queue with a timer in it whose event carries no slot's number.
+fn queue_with_timer() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    let queue = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+    let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+    // Edge-triggered, so that the timer never has to be read.
+    let edges = EventFlags::IN | EventFlags::ET;
+    epoll::add(&queue, &timer, EventData::new_u64(u64::MAX), edges)?;
+    Ok((queue, timer))
+}
+
+/// Returns nanoseconds as the kernel takes them.
+fn timespec(ns: u64) -> Timespec {
+    let (seconds, rest) = (ns / 1_000_000_000, ns % 1_000_000_000);
+    Timespec { tv_sec: seconds as i64, tv_nsec: rest as i64 }
 }
 
 /// Whether the beginnings of bodies are kept for an observer.

@@ -12,7 +12,7 @@ use std::io;
 
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
-use guanka_core::say::Said;
+use guanka_core::say::{Said, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::plain::PlainError;
@@ -23,7 +23,7 @@ use spec::ArmSpec;
 pub trait Manager {
     /// Makes an arm known without starting it. One that runs may not be changed.
     fn install(&self, spec: &ArmSpec) -> Result<Installed, ManagerError>;
-    /// Enables and starts an arm, and waits until it runs or has failed.
+    /// Enables and starts an arm, and waits until it runs, has failed or has ended too soon.
     fn start(&self, service: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError>;
     /// Stops an arm, giving it the time to finish its requests, and disables it.
     fn stop(&self, service: &ServiceName, arm: Arm, grace: Millis) -> Result<(), ManagerError>;
@@ -51,8 +51,13 @@ pub enum ArmStatus {
         /// Its process.
         pid: u32,
     },
-    /// It is on its way up or between two tries.
+    /// It is on its way up.
     Starting,
+    /// It ended too soon and waits for its next try.
+    Retrying {
+        /// The manager's words.
+        why: String,
+    },
     /// It is on its way down.
     Stopping,
     /// It does not run and is not meant to, or is not known.
@@ -62,6 +67,20 @@ pub enum ArmStatus {
         /// The manager's words.
         why: String,
     },
+}
+
+impl ArmStatus {
+    /// Returns the state in a word.
+    pub const fn word(&self) -> Text {
+        match self {
+            Self::Running { .. } => Text { zh: "运行中", en: "running" },
+            Self::Starting => Text { zh: "启动中", en: "starting" },
+            Self::Retrying { .. } => Text { zh: "重试中", en: "between two tries" },
+            Self::Stopping => Text { zh: "停止中", en: "stopping" },
+            Self::Stopped => Text { zh: "已停止", en: "stopped" },
+            Self::Failed { .. } => Text { zh: "启动失败", en: "given up" },
+        }
+    }
 }
 
 /// Why a manager did not do it.
@@ -94,7 +113,7 @@ pub enum ManagerError {
         program: String,
     },
     /// It is in the wrong state after the time limit.
-    #[error("{program} is still {status:?} after {limit}")]
+    #[error("{program} is still {} after {limit}", status.word().en)]
     Late {
         /// The arm's program name.
         program: String,
@@ -130,7 +149,7 @@ impl ManagerError {
             Self::Refused { argv, text } => format!("{argv} 失败:{text}"),
             Self::Running { program } => format!("{program} 正在运行,停止后才能修改"),
             Self::Late { program, status, limit } => {
-                format!("{program} 在 {limit} 后仍处于 {status:?} 状态")
+                format!("{program} 在 {limit} 后仍处于“{}”状态", status.word().zh)
             }
             Self::Plain(error) => format!("该值不能写入配置:{error}"),
             Self::ReadBack(what) => format!("生成的配置读回后与原意不符:{what}"),

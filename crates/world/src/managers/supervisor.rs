@@ -89,6 +89,19 @@ impl Supervisor {
         Ok(Installed::Written)
     }
 
+    /// Returns whether both files of an arm are as they should be. The arm's own may have been stored
+    /// by somebody else before, so it alone says nothing.
+    fn is_installed(&self, spec: &ArmSpec) -> Result<bool, ManagerError> {
+        let Ok(found) = fs::read_to_string(self.file(&spec.service, spec.arm)) else {
+            return Ok(false);
+        };
+        let is_stored =
+            ArmSpec::load(&self.host, &spec.service, spec.arm).is_ok_and(|f| f == *spec);
+        let disabled = Ini::new(&self.host, spec, Autostart::Disabled)?.checked_text()?;
+        let enabled = Ini::new(&self.host, spec, Autostart::Enabled)?.checked_text()?;
+        Ok(is_stored && (found == disabled || found == enabled))
+    }
+
     fn load(&self, service: &ServiceName, arm: Arm) -> Result<ArmSpec, ManagerError> {
         let path = self.host.arm_spec(service, arm);
         ArmSpec::load(&self.host, service, arm)
@@ -99,8 +112,7 @@ impl Supervisor {
 impl Manager for Supervisor {
     fn install(&self, spec: &ArmSpec) -> Result<Installed, ManagerError> {
         let program = program_name(&spec.service, spec.arm);
-        let is_same = ArmSpec::load(&self.host, &spec.service, spec.arm).is_ok_and(|f| f == *spec);
-        if is_same && self.file(&spec.service, spec.arm).exists() {
+        if self.is_installed(spec)? {
             return Ok(Installed::Unchanged);
         }
         match self.status(&spec.service, spec.arm)? {
@@ -125,7 +137,11 @@ impl Manager for Supervisor {
         // The new setting alone starts it: Supervisor takes the changed group out and in again.
         let written = self.write(&self.load(service, arm)?, Autostart::Enabled)?;
         self.update(&program, CLIENT_LIMIT)?;
-        if written == Installed::Unchanged && self.status(service, arm)? != ArmStatus::Starting {
+        let is_idle = || {
+            self.status(service, arm)
+                .map(|s| matches!(s, ArmStatus::Stopped | ArmStatus::Failed { .. }))
+        };
+        if written == Installed::Unchanged && is_idle()? {
             self.ask(&["start", &program], CLIENT_LIMIT)?;
         }
         let settled = clock::wait_for(START_LIMIT, ASK_EVERY, || match self.status(service, arm) {
@@ -197,7 +213,8 @@ fn parse_status(program: &str, text: &str) -> Option<ArmStatus> {
             let pid = rest.strip_prefix("pid ")?.split(',').next()?.parse().ok()?;
             ArmStatus::Running { pid }
         }
-        "STARTING" | "BACKOFF" => ArmStatus::Starting,
+        "STARTING" => ArmStatus::Starting,
+        "BACKOFF" => ArmStatus::Retrying { why: rest },
         "STOPPING" => ArmStatus::Stopping,
         "STOPPED" => ArmStatus::Stopped,
         _ => ArmStatus::Failed { why: format!("{state} {rest}").trim().to_owned() },
@@ -240,7 +257,10 @@ mod tests {
         let cases = [
             ("RUNNING   pid 12, uptime 0:00:05", ArmStatus::Running { pid: 12 }),
             ("STARTING", ArmStatus::Starting),
-            ("BACKOFF   Exited too quickly (process log may have details)", ArmStatus::Starting),
+            (
+                "BACKOFF   Exited too quickly",
+                ArmStatus::Retrying { why: "Exited too quickly".to_owned() },
+            ),
             ("STOPPED   Nov 24 08:00 AM", ArmStatus::Stopped),
             (
                 "FATAL     can't find command",

@@ -112,6 +112,7 @@ mod tests {
     use crate::hostroot::HostRoot;
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "a skipped test says why")]
     fn a_service_gets_a_user_of_its_own_once() {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: users are made by root only");

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +11,7 @@ use guanka_core::facts::nginx::Directive;
 use guanka_core::quantity::Millis;
 
 use crate::clock;
+use crate::files;
 use crate::hostroot::HostRoot;
 use crate::process;
 
@@ -23,7 +23,7 @@ const APPEAR_LIMIT: Millis = Millis::from_secs(15);
 /// where guanka stops waiting and says so.
 const TURNOVER_LIMIT: Millis = Millis::from_secs(30);
 /// The last of the error log that is shown when a reload does not take.
-const LOG_TAIL: u64 = 4096;
+const LOG_TAIL_LINES: usize = 5;
 
 /// nginx on one host.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct Nginx {
     pub extension_folder: Option<PathBuf>,
     /// The version, when it could be told.
     pub version: Option<(u32, u32, u32)>,
+    /// The error log, as the main file names it.
+    pub error_log: PathBuf,
     /// The workers' user, as the main file names it.
     pub user: Option<String>,
 }
@@ -68,6 +70,7 @@ impl Nginx {
             let mut found = Self {
                 binary: prefix.join("sbin/nginx"),
                 pid_file: prefix.join("logs/nginx.pid"),
+                error_log: prefix.join("logs/error.log"),
                 prefix,
                 main_file: panel,
                 extension_folder: vhost.is_dir().then(|| vhost.join("extension")),
@@ -84,6 +87,7 @@ impl Nginx {
             binary: if own.is_file() { own } else { PathBuf::from("nginx") },
             prefix: host.at("/etc/nginx"),
             pid_file: host.at("/run/nginx.pid"),
+            error_log: host.at("/var/log/nginx/error.log"),
             http_folder: host.at("/etc/nginx/conf.d"),
             extension_folder: None,
             version: None,
@@ -111,6 +115,9 @@ impl Nginx {
         self.user = value("user");
         if let Some(pid) = value("pid").filter(|pid| pid.starts_with('/')) {
             self.pid_file = PathBuf::from(pid);
+        }
+        if let Some(log) = value("error_log").filter(|log| log.starts_with('/')) {
+            self.error_log = PathBuf::from(log);
         }
     }
 
@@ -183,19 +190,9 @@ impl Nginx {
         if output.is_success() { Ok(()) } else { Err(output.stderr.trim().to_owned()) }
     }
 
-    /// Returns the end of nginx's error log, where the log is found.
-    pub(crate) fn log_tail(&self) -> String {
-        let places = ["logs/error.log", "../nginx/logs/error.log"];
-        let from_file = |path: PathBuf| -> io::Result<String> {
-            use std::io::{Read, Seek, SeekFrom};
-            let mut file = fs::File::open(path)?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL)))?;
-            let mut bytes = Vec::new();
-            file.take(LOG_TAIL).read_to_end(&mut bytes)?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        places.iter().find_map(|p| from_file(self.prefix.join(p)).ok()).unwrap_or_default()
+    /// Returns the end of nginx's error log; nothing where it cannot be read.
+    fn log_tail(&self) -> String {
+        files::last_lines(&self.error_log, LOG_TAIL_LINES).unwrap_or_default().join("\n")
     }
 }
 

@@ -46,7 +46,7 @@ pub enum InstallError {
         text: String,
     },
     /// nginx refused the new files; the old ones are back.
-    #[error("nginx refuses the new files, the old ones are back{}: {text}", and_red(again.as_ref()))]
+    #[error("nginx refuses the new files, the old ones are back{}: {text}", and_red(again))]
     Refused {
         /// nginx's text.
         text: String,
@@ -212,7 +212,7 @@ fn extensions_of(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -> Vec<P
 
 /// Returns the workers' user with its numbers, when this process may look as somebody else. nginx
 /// resolves the name on the machine it runs on, whatever the root folder says.
-fn worker(nginx: &Nginx) -> Option<(String, u32, u32)> {
+pub(crate) fn worker(nginx: &Nginx) -> Option<(String, u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -231,8 +231,8 @@ fn io_at(path: &Path) -> impl FnOnce(io::Error) -> InstallError {
     move |source| InstallError::Io { doing, source }
 }
 
-fn and_red(again: Option<&String>) -> String {
-    again.map(|text| format!(" and refused too ({text})")).unwrap_or_default()
+fn and_red(again: &Option<String>) -> String {
+    again.as_ref().map(|text| format!(" and refused too ({text})")).unwrap_or_default()
 }
 
 impl InstallError {

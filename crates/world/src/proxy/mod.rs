@@ -8,11 +8,11 @@ mod pending;
 mod render;
 pub mod share;
 mod site;
-pub mod slot;
 mod text;
 mod wiring;
 
 pub use control::{Nginx, Turnover};
+pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, recover, remove};
 pub use render::{LOG_FIELDS, NONCE_HEADER};
 pub use site::{LocationForm, SiteError};

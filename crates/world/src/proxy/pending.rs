@@ -55,6 +55,9 @@ impl Pending {
     /// Puts every file back, the last first: what is referred to goes after what refers to it.
     pub(super) fn restore(&self) -> io::Result<()> {
         for before in self.files.iter().rev() {
+            if before.path.parent().is_some_and(Path::is_dir) {
+                files::clear_beside(&before.path)?;
+            }
             match &before.content {
                 Some((bytes, mode)) => files::replace(&before.path, bytes, *mode)?,
                 None => delete(&before.path)?,

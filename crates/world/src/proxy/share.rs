@@ -257,6 +257,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "a skipped test says why")]
     fn a_closed_parent_is_seen_before_it_sends_everything_to_blue() {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: only root can look as another user");

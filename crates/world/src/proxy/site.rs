@@ -57,7 +57,7 @@ pub enum SiteError {
         folder: PathBuf,
     },
     /// Several files name it.
-    #[error("{domain} is named in several site files: {files:?}")]
+    #[error("{domain} is named in several site files: {}", joined(files))]
     Ambiguous {
         /// The domain.
         domain: Domain,
@@ -257,16 +257,15 @@ fn locations<'a>(server: &'a Directive, extension: &Path) -> Vec<Other<'a>> {
 
 /// Refuses a site where some location beats guanka's for every path or for `/` itself.
 fn is_free(others: &[Other<'_>]) -> Result<(), SiteError> {
-    for other in others.iter().filter(|o| matches!(o.modifier, "^~" | "=") && o.path == "/") {
-        let location = format!("{} {}", other.modifier, other.path);
-        let place = other.place.to_owned();
-        return Err(if other.is_proxy && place.contains("/vhost/nginx/proxy/") {
-            SiteError::ClassicProxy { place, location }
-        } else {
-            SiteError::Covered { place, location }
-        });
-    }
-    Ok(())
+    let covers = |o: &&Other<'_>| matches!(o.modifier, "^~" | "=") && o.path == "/";
+    let Some(other) = others.iter().find(covers) else { return Ok(()) };
+    let location = format!("{} {}", other.modifier, other.path);
+    let place = other.place.to_owned();
+    Err(if other.is_proxy && place.contains("/vhost/nginx/proxy/") {
+        SiteError::ClassicProxy { place, location }
+    } else {
+        SiteError::Covered { place, location }
+    })
 }
 
 fn form(server: &Directive, others: &[Other<'_>]) -> LocationForm {
@@ -375,6 +374,10 @@ fn logs(server: &Directive, notes: &mut Vec<Said>) -> Vec<SiteLog> {
     kept
 }
 
+fn joined(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
@@ -390,9 +393,10 @@ impl SiteError {
                 ),
                 format!("{self}; make the site first"),
             ),
-            Self::Ambiguous { domain, files } => {
-                Said::new(format!("多个站点文件都写了 {domain}:{files:?}"), self.to_string())
-            }
+            Self::Ambiguous { domain, files } => Said::new(
+                format!("多个站点文件都写了 {domain}:{}", joined(files)),
+                self.to_string(),
+            ),
             Self::NoInclude { file, line, .. } => Said::new(
                 format!("{} 没有包含 guanka 的文件,请在 server 块中加一行:{line}", file.display()),
                 self.to_string(),

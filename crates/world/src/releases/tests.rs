@@ -182,6 +182,7 @@ fn an_interrupted_staging_is_cleared_and_old_releases_are_pruned() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 fn a_full_disk_is_said_and_leaves_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut mount = Command::new("mount");

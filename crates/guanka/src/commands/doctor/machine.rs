@@ -33,8 +33,10 @@ pub(super) fn ask(root: &Path) -> Vec<Item> {
     match &found {
         Some(found) => {
             items.push(nginx_item(&found.version));
-            items.extend(fitness::nginx_test(root).map(test_item));
-            items.push(pid_item(root, found));
+            // The pid file is looked at before nginx's test could touch it.
+            let pid = pid_item(root, found);
+            items.push(test_item(fitness::nginx_test(root, found)));
+            items.push(pid);
         }
         None if panel.is_some() => items.push(no_nginx()),
         None => {}

@@ -70,7 +70,8 @@ pub(super) fn build(
     is_replaced: &dyn Fn(u32) -> bool,
 ) -> Inventory {
     let routes = nginx.map(routes).unwrap_or_default();
-    let rows = host.programs.iter().map(|program| {
+    let programs_of_users = host.programs.iter().filter(|program| !is_go_tool(program));
+    let rows = programs_of_users.map(|program| {
         let own: Vec<Route> =
             routes.iter().filter(|r| program.ports.contains(&r.port)).cloned().collect();
         Row {
@@ -81,6 +82,11 @@ pub(super) fn build(
         }
     });
     Inventory { programs: rows.collect(), dead_routes: dead_routes(host, &routes) }
+}
+
+/// Says whether a program is one of Go's own tools, which come and go with every build.
+fn is_go_tool(program: &RunningProgram) -> bool {
+    program.go.as_deref().is_some_and(|go| go.contains(" cmd/"))
 }
 
 /// Returns every location that passes to a port of this machine.
@@ -330,6 +336,13 @@ mod tests {
         let mut good = host("systemd", 1001, "127.0.0.1");
         good.web_roots.clear();
         assert!(codes(&good, &proxy(SITE), false).is_empty());
+    }
+
+    #[test]
+    fn tools_of_go_itself_are_left_out() {
+        let mut tool = host("nohup", 0, "127.0.0.1");
+        tool.programs[0].go = Some("go1.26.1 cmd/go".to_owned());
+        assert!(build(&tool, None, &[], &[], &|_| false).programs.is_empty());
     }
 
     #[test]

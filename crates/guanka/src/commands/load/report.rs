@@ -2,7 +2,7 @@
 //! how punctual the generator was, and the verdict.
 
 use guanka_core::say::{Lang, Said, Text};
-use guanka_world::load::{ErrorKind, GeneratorFault, KindCounts, LoadRun, SelfCheck};
+use guanka_world::load::{ErrorKind, GeneratorFault, KindCounts, Latency, LoadRun, SelfCheck};
 use serde_json::{Value, json};
 
 use super::gate::Outcome;
@@ -19,8 +19,30 @@ pub(super) fn json(url: &str, run: &LoadRun, outcome: &Outcome) -> Value {
         "verdict": outcome.verdict.map(|verdict| verdict.code()),
         "faults": outcome.faults,
         "judgement": outcome.judgement,
-        "total": run.total(),
+        "total": summary(&run.total()),
         "run": run,
+    })
+}
+
+/// Returns the counts of all kinds with the quantiles people ask for; `run` has every bucket.
+fn summary(total: &KindCounts) -> Value {
+    let quantiles = |latency: &Latency| {
+        json!({
+            "p50_us": latency.quantile_us(0.50),
+            "p90_us": latency.quantile_us(0.90),
+            "p95_us": latency.quantile_us(0.95),
+            "p99_us": latency.quantile_us(0.99),
+            "max_us": latency.max_us(),
+        })
+    };
+    json!({
+        "requests": total.requests,
+        "bad": total.bad,
+        "statuses": total.statuses,
+        "errors": total.errors,
+        "over": total.over,
+        "latency": quantiles(&total.latency),
+        "naive": quantiles(&total.naive),
     })
 }
 
@@ -67,16 +89,22 @@ fn table(lang: Lang, total: &KindCounts) -> Vec<String> {
     let naive = Text { zh: "从实际发送起", en: "from sending" }.get(lang);
     let mut lines = vec![format!("{}{}{}", pad("", 6), right(due, 16), right(naive, 16))];
     for (name, share) in [("P50", 0.50), ("P90", 0.90), ("P95", 0.95), ("P99", 0.99)] {
-        let cells = (total.latency.quantile_us(share), total.naive.quantile_us(share));
-        lines.push(row(name, cells));
+        let cells = |latency: &Latency| cell(latency, latency.quantile_us(share));
+        lines.push(row(name, &cells(&total.latency), &cells(&total.naive)));
     }
     let longest = Text { zh: "最大", en: "max" }.get(lang);
-    lines.push(row(longest, (total.latency.max_us(), total.naive.max_us())));
+    let cells = |latency: &Latency| cell(latency, latency.max_us());
+    lines.push(row(longest, &cells(&total.latency), &cells(&total.naive)));
     lines
 }
 
-fn row(name: &str, (due_us, naive_us): (u64, u64)) -> String {
-    format!("{}{}{}", pad(name, 6), right(&millis(due_us), 16), right(&millis(naive_us), 16))
+fn row(name: &str, due: &str, naive: &str) -> String {
+    format!("{}{}{}", pad(name, 6), right(due, 16), right(naive, 16))
+}
+
+/// Shows a latency of a set; of an empty set there is none.
+fn cell(latency: &Latency, us: u64) -> String {
+    if latency.count() == 0 { "-".to_owned() } else { millis(us) }
 }
 
 fn right(text: &str, columns: usize) -> String {

@@ -1,0 +1,114 @@
+//! The bake's evidence: the candidate under guanka's own trickle of requests, and, where it is asked
+//! for, users' requests of the stable arm beside it. The two are never added up.
+
+use std::collections::BTreeMap;
+
+use guanka_core::facts::declared::{BakeGate, Traffic};
+use guanka_core::gates::bake::{BakeEvidence, Moment, judge as gate};
+use guanka_core::gates::objective::Objective;
+use guanka_core::gates::Judgement as Found;
+use guanka_core::rollout::event::Event;
+use guanka_core::rollout::state::{BakeWindow, Rollout, State};
+use guanka_core::rollout::verdict::Verdict;
+use guanka_core::say::Said;
+use guanka_core::signals::window::WINDOW;
+use guanka_world::store::metrics::Source;
+
+use super::windows::fetch;
+use super::{Judgement, kept, objectives};
+use crate::drive::ledger::Chapter;
+use crate::drive::link::Link;
+use crate::failure::Failure;
+
+/// Judges a bake at this moment.
+pub(super) fn judge(
+    link: &mut Link,
+    chapter: &Chapter,
+    rollout: &Rollout,
+    now: u64,
+) -> Result<Option<Judgement>, Failure> {
+    let declared = &chapter.declared;
+    let (Some(gate), State::Baking { until }) = (&declared.gates.bake, &rollout.state) else {
+        return Ok(None);
+    };
+    let Some(began_ms) = began(chapter).filter(|_| rollout.bake == BakeWindow::Counting) else {
+        return Ok(None);
+    };
+    // The first whole window after the traffic began: one cut in half would look like a gap.
+    let from_ms = began_ms.next_multiple_of(WINDOW.0);
+    let until_ms = from_ms + gate.duration.0;
+    let objectives = objectives(declared, &gate.slos)?;
+    let mut found = None;
+    let mut is_deadline = now >= *until;
+    for traffic in &gate.traffic {
+        let source = match traffic {
+            Traffic::Live => Source::Live,
+            Traffic::Synthetic => Source::Synthetic,
+        };
+        let fetched = fetch(link, &declared.service, source, &objectives, from_ms)?;
+        // The windows of the last seconds arrive a little later than the bake's end.
+        is_deadline &= fetched.whole_to_ms >= until_ms;
+        let until_ms = until_ms.min(fetched.whole_to_ms);
+        if until_ms <= from_ms {
+            return Ok(None);
+        }
+        let arm = match traffic {
+            Traffic::Synthetic => rollout.spec.candidate,
+            Traffic::Live => rollout.spec.candidate.other(),
+        };
+        let evidence = BakeEvidence {
+            traffic: BTreeMap::from([(*traffic, &fetched.timeline)]),
+            arm,
+            from_ms,
+            until_ms,
+        };
+        let moment = if is_deadline { Moment::Deadline } else { Moment::Watch };
+        let alone = BakeGate { traffic: vec![*traffic], ..gate.clone() };
+        let mut one = self::gate(&alone, &objectives, &evidence, moment);
+        if *traffic == Traffic::Live {
+            beside(&mut one, gate);
+        }
+        found = Some(match found {
+            None => one,
+            Some(before) => together(before, one),
+        });
+    }
+    if now >= *until && !is_deadline {
+        // Said only once every window of the bake is in: the deadline is looked at once.
+        return Ok(None);
+    }
+    Ok(found.map(|found| kept_bake(found, &objectives)))
+}
+
+/// Takes users' requests of the stable arm for what they are: they can show that the candidate harms
+/// its neighbour, never that it is good. Alone they prove nothing of a candidate without a share.
+fn beside(found: &mut Found, gate: &BakeGate) {
+    if !gate.traffic.contains(&Traffic::Synthetic) {
+        return;
+    }
+    if found.verdict == Verdict::NotYet {
+        found.verdict = Verdict::Good;
+        found.warnings.push(Said::new(
+            "稳定臂的用户流量太少,看不出候选版本是否影响了它。",
+            "users' requests of the stable arm are too few to tell whether the candidate harms it.",
+        ));
+    }
+}
+
+fn together(mut one: Found, other: Found) -> Found {
+    one.verdict = Verdict::all([one.verdict, other.verdict]);
+    one.objectives.extend(other.objectives);
+    one.faults.extend(other.faults);
+    one.warnings.extend(other.warnings);
+    one
+}
+
+fn kept_bake(found: Found, objectives: &[Objective]) -> Judgement {
+    kept(found, objectives, 1, "windows of the bake")
+}
+
+/// Returns when the bake's traffic began, on the wall clock.
+fn began(chapter: &Chapter) -> Option<u64> {
+    let begun = |event: &Event| matches!(event, Event::BakeBegun { .. });
+    chapter.records.iter().rev().find(|r| begun(&r.event)).map(|r| r.clock.wall_ms)
+}

@@ -1,0 +1,20 @@
+//! What the agent does on a host, against real nginx and real Supervisor below a temporary root.
+
+mod nginx;
+mod root;
+mod supervisor;
+
+#[test]
+fn arm_program() {
+    root::arm_program();
+}
+
+#[test]
+fn installer() {
+    nginx::installer();
+}
+
+#[test]
+fn launcher() {
+    supervisor::launcher();
+}

@@ -1,0 +1,4 @@
+package main
+
+// release is what every answer names, so that a client can tell which release served it.
+const release = "5"
