@@ -114,6 +114,11 @@ pub fn read_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Returns a path without links and dots; the thing must exist.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path)
+}
+
 /// Returns whether something is there, a broken link included.
 pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()

@@ -22,6 +22,8 @@ use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::transport::server::Server;
 
+pub(crate) use answer::own_name;
+
 use crate::failure::codes::AGENT;
 use crate::failure::{Failure, because};
 use stores::Agent;

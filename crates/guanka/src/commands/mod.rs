@@ -1,6 +1,6 @@
 //! The subcommands, one file each, in the order of the help text.
 
-mod check;
+pub(crate) mod check;
 mod completions;
 mod doctor;
 mod exec;

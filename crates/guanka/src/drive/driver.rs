@@ -1,7 +1,6 @@
 //! The loop: perform what is outstanding, judge what is to be judged, renew what is leased, and write
 //! down what happened before anything is done about it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,7 +14,6 @@ use guanka_core::rollout::event::{Chore, Event, Fault, StopReason};
 use guanka_core::rollout::spec::HostName;
 use guanka_core::rollout::state::{Rollout, State};
 use guanka_core::rollout::wants::{Judge, is_news, wants};
-use guanka_core::say::Said;
 use guanka_world::clock;
 use guanka_world::transport::wire::{Answer, Request};
 use serde_json::json;
@@ -25,7 +23,6 @@ use super::evidence::Judge as Evidence;
 use super::ledger::Ledger;
 use super::link::{Link, unexpected};
 use super::progress::Progress;
-use crate::failure::codes::INTERRUPTED;
 use crate::failure::{Exit, Failure};
 use crate::terminal::Terminal;
 
@@ -216,16 +213,14 @@ impl<'a> Driver<'a> {
         match &effect.action {
             Action::RunChecks => self.central.check(&self.progress).map(Some),
             Action::BuildRelease => self.central.build(&self.ledger, &self.progress).map(Some),
-            Action::StageRelease { host } => {
-                match self.central.send(&mut self.link, self.epoch) {
-                    Ok(()) => self.ask_host(effect),
-                    Err(failed) => Ok(Some(Event::StageFailed {
-                        host: host.clone(),
-                        seq,
-                        fault: Fault::Other(failed.why.en.clone()),
-                    })),
-                }
-            }
+            Action::StageRelease { host } => match self.central.send(&mut self.link, self.epoch) {
+                Ok(()) => self.ask_host(effect),
+                Err(failed) => Ok(Some(Event::StageFailed {
+                    host: host.clone(),
+                    seq,
+                    fault: Fault::Other(failed.why.en.clone()),
+                })),
+            },
             Action::MarkBad => Ok(Some(Event::ChoreDone { chore: Chore::MarkBad, seq })),
             Action::WriteReport => {
                 self.write_report()?;
@@ -366,9 +361,7 @@ fn could_not(effect: &Effect, failed: &Failure) -> Option<Event> {
     let fault = Fault::Other(failed.why.en.clone());
     let event = |host: &HostName| host.clone();
     match &effect.action {
-        Action::StageRelease { host } => {
-            Some(Event::StageFailed { host: event(host), seq, fault })
-        }
+        Action::StageRelease { host } => Some(Event::StageFailed { host: event(host), seq, fault }),
         Action::StartArm { host, .. } => Some(Event::ArmFailed { host: event(host), seq, fault }),
         Action::SetShare { host, .. } => Some(Event::ShareFailed { host: event(host), seq, fault }),
         _ => None,
@@ -386,15 +379,3 @@ pub(crate) const fn exit_of(ending: Ending) -> Exit {
         Ending::NotProven => Exit::NotProven,
     }
 }
-
-/// Returns the failure of a command that a person interrupted.
-pub(crate) fn interrupted() -> Failure {
-    Failure::new(
-        &INTERRUPTED,
-        Said::new("正在发布", "shipping"),
-        Said::new("收到中断", "interrupted"),
-    )
-}
-
-/// The last judgement of each gate, by the gate's name.
-pub(crate) type Judged = BTreeMap<String, super::evidence::Judgement>;

@@ -106,6 +106,13 @@ impl Ledger {
         })
     }
 
+    /// Returns the number of the last record: it goes on over rollouts, so that no two effects of a
+    /// service ever share a key.
+    pub(crate) fn last_seq(&self) -> u64 {
+        let records = self.chapters.iter().flat_map(|chapter| &chapter.records);
+        records.last().map_or(0, |record| record.seq)
+    }
+
     /// Begins a chapter.
     pub(crate) fn begin(
         &mut self,

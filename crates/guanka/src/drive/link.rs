@@ -155,9 +155,7 @@ fn checked(answer: Answer) -> Result<Answer, Failure> {
             let doing = Said::new("正在请主机上的 agent 做事", "asking the host's agent");
             Err(Failure::new(code, doing, why).next(next))
         }
-        Answer::Held { holder, since_ms, ends_in_ms } => {
-            Err(locked(&holder, since_ms, ends_in_ms))
-        }
+        Answer::Held { holder, since_ms, ends_in_ms } => Err(locked(&holder, since_ms, ends_in_ms)),
         other => Ok(other),
     }
 }
@@ -177,10 +175,8 @@ fn locked(holder: &str, since_ms: u64, ends_in_ms: u64) -> Failure {
 
 fn unreachable(root: &Path, error: &dyn std::error::Error) -> Failure {
     let shown = root.display();
-    let doing = Said::new(
-        format!("正在联系 {shown} 的 agent"),
-        format!("reaching the agent of {shown}"),
-    );
+    let doing =
+        Said::new(format!("正在联系 {shown} 的 agent"), format!("reaching the agent of {shown}"));
     Failure::new(&AGENT, doing, because(error))
 }
 

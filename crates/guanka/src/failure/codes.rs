@@ -111,5 +111,172 @@ pub(crate) const AGENT: ErrorCode = ErrorCode {
     },
 };
 
+/// The agent answered that the host could not do it.
+pub(crate) const HOST_REFUSED: ErrorCode = ErrorCode {
+    code: "GK1202",
+    exit: Exit::CouldNot,
+    title: Text { zh: "主机没能做到", en: "the host could not do it" },
+    why: Text {
+        zh: "nginx 配置本来就有错、端口被占、磁盘已满,或进程管理器没有应答。什么也没有改动。",
+        en: "nginx's configuration was broken before, a port is taken, the disk is full, or the \
+             process manager does not answer. Nothing was changed.",
+    },
+    fix: Text {
+        zh: "按原因修好,再运行同一命令;主机状态见 `guanka doctor --root 目录`。",
+        en: "Put the cause right and run the same command again; `guanka doctor --root DIR` looks \
+             at the host.",
+    },
+};
+
+/// Another driver has a newer epoch.
+pub(crate) const FENCED: ErrorCode = ErrorCode {
+    code: "GK1203",
+    exit: Exit::Locked,
+    title: Text { zh: "另有驱动者接手了", en: "another driver has taken over" },
+    why: Text {
+        zh: "每次接手纪元加一;主机拒绝较低的纪元,旧的驱动者不能再改动任何东西。",
+        en: "Each take-over raises the epoch; hosts refuse lower ones, so an older driver can change \
+             nothing any more.",
+    },
+    fix: Text {
+        zh: "用 `guanka status` 查看现在由谁驱动。",
+        en: "See who drives now with `guanka status`.",
+    },
+};
+
+/// What was asked for does not exist.
+pub(crate) const NOT_THERE: ErrorCode = ErrorCode {
+    code: "GK1204",
+    exit: Exit::CouldNot,
+    title: Text { zh: "要找的东西不存在", en: "what was asked for does not exist" },
+    why: Text {
+        zh: "服务、发布或报告的编号不存在。", en: "No such service, rollout or report."
+    },
+    fix: Text { zh: "用 `guanka status` 查看。", en: "Look with `guanka status`." },
+};
+
+/// A chain of hashes is broken.
+pub(crate) const CHAIN: ErrorCode = ErrorCode {
+    code: "GK1205",
+    exit: Exit::CouldNot,
+    title: Text { zh: "日志的哈希链断了", en: "a chain of hashes is broken" },
+    why: Text {
+        zh: "审计日志或发布日志中有一行被改动、删除或移动过。",
+        en: "A row of the audit log or of a journal was changed, removed or moved.",
+    },
+    fix: Text {
+        zh: "不要再发布;与备份比对所指的那一行。",
+        en: "Stop shipping; compare the row named with a backup.",
+    },
+};
+
+/// A host over SSH.
+pub(crate) const SSH_LATER: ErrorCode = ErrorCode {
+    code: "GK1206",
+    exit: Exit::Usage,
+    title: Text {
+        zh: "本版本不经 SSH 驱动主机", en: "this version does not drive hosts over SSH"
+    },
+    why: Text {
+        zh: "hosts 里写了 用户@主机;本版本只驱动本机 local:目录。",
+        en: "hosts names user@host; this version drives local:DIR on this machine only.",
+    },
+    fix: Text {
+        zh: "在那台主机上运行 guanka,并写 hosts = [\"local:/\"]。",
+        en: "Run guanka on that host, with hosts = [\"local:/\"].",
+    },
+};
+
+/// The service's lease is held by another.
+pub(crate) const LOCKED: ErrorCode = ErrorCode {
+    code: "GK1207",
+    exit: Exit::Locked,
+    title: Text { zh: "服务正由别人发布", en: "somebody else is shipping this service" },
+    why: Text {
+        zh: "一个服务同一时刻只有一个驱动者;租约不续约时 30 秒后自行失效。",
+        en: "A service has one driver at a time; a lease that is not renewed ends by itself in 30 s.",
+    },
+    fix: Text {
+        zh: "等它结束,或用 `guanka status` 查看;不需要手工解锁。",
+        en: "Wait for it, or look with `guanka status`; there is nothing to unlock by hand.",
+    },
+};
+
+/// The journal cannot be read.
+pub(crate) const JOURNAL: ErrorCode = ErrorCode {
+    code: "GK1208",
+    exit: Exit::NeedsHuman,
+    title: Text { zh: "发布日志无法读懂", en: "the journal cannot be read" },
+    why: Text {
+        zh: "由更新版本的 guanka 写成,或记录不连续。",
+        en: "A newer guanka has written it, or records are missing.",
+    },
+    fix: Text {
+        zh: "用写它的那个版本,或运行 `guanka audit verify`。",
+        en: "Use the version that wrote it, or run `guanka audit verify`.",
+    },
+};
+
+/// A rollout is unfinished.
+pub(crate) const UNFINISHED: ErrorCode = ErrorCode {
+    code: "GK1209",
+    exit: Exit::CouldNot,
+    title: Text { zh: "上一次发布还没有结束", en: "the last rollout has not ended" },
+    why: Text {
+        zh: "它的驱动者中断了,或者它在等人。",
+        en: "Its driver was interrupted, or it waits for a person.",
+    },
+    fix: Text {
+        zh: "用 `guanka resume` 继续,或用 `guanka abort` 结束它。",
+        en: "Go on with `guanka resume`, or end it with `guanka abort`.",
+    },
+};
+
+/// There is nothing to go on with or back to.
+pub(crate) const NOTHING: ErrorCode = ErrorCode {
+    code: "GK1210",
+    exit: Exit::CouldNot,
+    title: Text {
+        zh: "没有可继续或可退回的发布", en: "there is nothing to go on with or back to"
+    },
+    why: Text {
+        zh: "没有未结束的发布,或旧版本已经不在主机上。",
+        en: "No rollout is unfinished, or the older release is no longer on the host.",
+    },
+    fix: Text { zh: "用 `guanka status` 查看。", en: "Look with `guanka status`." },
+};
+
+/// The build failed.
+pub(crate) const BUILD: ErrorCode = ErrorCode {
+    code: "GK1301",
+    exit: Exit::CouldNot,
+    title: Text { zh: "构建失败", en: "the build failed" },
+    why: Text {
+        zh: "源码无法编译、没有足够新的 Go、需要 cgo,或产物没有通过校验。",
+        en: "The source does not compile, no Go is new enough, cgo is needed, or what was built did \
+             not pass verification.",
+    },
+    fix: Text {
+        zh: "改正所指的那一行再试。", en: "Correct the line shown and try again."
+    },
+};
+
 /// Every code, in order; `explain` and the documentation read this list.
-pub(crate) const ALL: &[&ErrorCode] = &[&CONFIG, &USAGE, &FILE, &START, &UNREACHABLE, &AGENT];
+pub(crate) const ALL: &[&ErrorCode] = &[
+    &AGENT,
+    &BUILD,
+    &CHAIN,
+    &CONFIG,
+    &FENCED,
+    &FILE,
+    &HOST_REFUSED,
+    &JOURNAL,
+    &LOCKED,
+    &NOTHING,
+    &NOT_THERE,
+    &SSH_LATER,
+    &START,
+    &UNFINISHED,
+    &UNREACHABLE,
+    &USAGE,
+];

@@ -6,6 +6,7 @@ mod compile;
 pub mod digests;
 mod error;
 mod include;
+mod source;
 mod surroundings;
 mod toolchain;
 pub mod verify;
@@ -22,6 +23,7 @@ use guanka_core::name::Digest;
 use guanka_core::say::Said;
 
 pub use error::BuildError;
+pub use source::{host_arch, revision};
 pub use surroundings::Surroundings;
 pub use toolchain::{Found, Need, choose, find};
 pub use version::GoVersion;

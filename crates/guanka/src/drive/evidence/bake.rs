@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use guanka_core::facts::declared::{BakeGate, Traffic};
+use guanka_core::gates::Judgement as Found;
 use guanka_core::gates::bake::{BakeEvidence, Moment, judge as gate};
 use guanka_core::gates::objective::Objective;
-use guanka_core::gates::Judgement as Found;
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::state::{BakeWindow, Rollout, State};
 use guanka_core::rollout::verdict::Verdict;

@@ -74,11 +74,7 @@ fn shares(chapter: &Chapter, candidate: Arm) -> Vec<ShareChange> {
 }
 
 /// Returns both arms' counts by route; the stable arm in the same hours is the baseline of each.
-fn cells(
-    windows: &[Window],
-    objectives: &[Objective],
-    candidate: Arm,
-) -> BTreeMap<Key, Cell> {
+fn cells(windows: &[Window], objectives: &[Objective], candidate: Arm) -> BTreeMap<Key, Cell> {
     let mut counts: BTreeMap<Key, Counts> = BTreeMap::new();
     for window in windows {
         for (key, cell) in &window.cells {

@@ -1,0 +1,184 @@
+//! What the driver does itself: the static checks, the build, sending the release, keeping what the
+//! gates found for the report.
+
+use std::path::{Path, PathBuf};
+
+use guanka_core::checks::{CheckRun, Ending, run_all};
+use guanka_core::facts::declared::{Declared, HostAddress};
+use guanka_core::facts::release::Manifest;
+use guanka_core::finding::Finding;
+use guanka_core::report::release::ReleaseReport;
+use guanka_core::rollout::event::{CheckResult, Event};
+use guanka_core::rollout::spec::{Past, ReleaseId};
+use guanka_core::say::Said;
+use guanka_world::transport::wire::Request;
+use guanka_world::{build, clock, files, hash};
+
+use super::evidence::Judgement;
+use super::ledger::Ledger;
+use super::link::Link;
+use super::progress::Progress;
+use crate::commands::check::{Sources, collect};
+use crate::failure::codes::{BUILD, FILE};
+use crate::failure::{Failure, because};
+
+/// The driver's own hands.
+pub(crate) struct Central {
+    pub(crate) declared: Declared,
+    pub(crate) project: PathBuf,
+    /// What was built, with its folder.
+    built: Option<(PathBuf, Manifest)>,
+    /// Findings of the static gate that block.
+    pub(crate) findings: Vec<Finding>,
+    /// The last judgement of each gate, in the order in which they began.
+    pub(crate) judged: Vec<Judgement>,
+    /// What a failed build said.
+    pub(crate) build_failed: Option<Failure>,
+    pub(crate) reported: Option<ReleaseReport>,
+}
+
+impl Central {
+    /// Begins with nothing done.
+    pub(crate) fn new(declared: Declared, project: PathBuf) -> Self {
+        Self {
+            declared,
+            project,
+            built: None,
+            findings: Vec::new(),
+            judged: Vec::new(),
+            build_failed: None,
+            reported: None,
+        }
+    }
+
+    /// Runs the static checks over source and host together.
+    pub(crate) fn check(&mut self, progress: &Progress) -> Result<Event, Failure> {
+        let root = match self.declared.env.hosts.first() {
+            Some(HostAddress::Local(root)) => Some(PathBuf::from(root)),
+            _ => None,
+        };
+        let facts = collect(Sources {
+            module: &self.project,
+            root: root.as_deref(),
+            binary: None,
+            declared: Some(self.declared.clone()),
+        })?;
+        let today: String = clock::rfc3339(clock::now_ms()).chars().take(10).collect();
+        let run = run_all(&facts, &self.declared.gates.allow, &today);
+        let result = match run.ending() {
+            Ending::Clean => CheckResult::Passed,
+            Ending::Blocked => CheckResult::Blocked,
+            Ending::NotProven => CheckResult::Unknown,
+        };
+        progress.checked(&run);
+        self.findings = run.findings.iter().filter(|f| f.blocks()).cloned().collect();
+        Ok(Event::ChecksDone { result, evidence: Some(digest_of(&run)) })
+    }
+
+    /// Builds the release. What was built before a crash is built again to the same digest.
+    pub(crate) fn build(&mut self, ledger: &Ledger, progress: &Progress) -> Result<Event, Failure> {
+        progress.working(&Said::new("正在构建", "building"));
+        let target = self.target();
+        match build::build(&self.project, &self.declared, &target, &self.work()) {
+            Ok(built) => {
+                let manifest = built.manifest;
+                let release = ReleaseId {
+                    release: built.release.clone(),
+                    artifact: manifest.artifact.clone(),
+                    config: manifest.config.clone(),
+                    revision: super::submission::revision(&self.project),
+                };
+                let past =
+                    if ledger.marked_bad(&built.release) { Past::MarkedBad } else { Past::Clean };
+                progress.built(&built.release, &built.go, &manifest);
+                self.built = Some((built.folder, manifest));
+                Ok(Event::BuildDone { release, past })
+            }
+            Err(error) => {
+                let failed = failed_build(&self.project, &error);
+                let reason = failed.why.en.clone();
+                self.build_failed = Some(failed);
+                Ok(Event::BuildFailed { reason })
+            }
+        }
+    }
+
+    /// Sends the release to the host, building it again where this driver has not built it itself.
+    pub(crate) fn send(&mut self, link: &mut Link, epoch: u64) -> Result<(), Failure> {
+        if self.built.is_none() {
+            let built = build::build(&self.project, &self.declared, &self.target(), &self.work())
+                .map_err(|error| failed_build(&self.project, &error))?;
+            self.built = Some((built.folder, built.manifest));
+        }
+        let Some((folder, manifest)) = &self.built else { return Ok(()) };
+        let paths: Vec<PathBuf> = manifest.files.iter().map(|f| folder.join(&f.path)).collect();
+        let request = Request::Stage {
+            service: self.declared.service.clone(),
+            epoch,
+            manifest: Box::new(manifest.clone()),
+        };
+        link.ask_with_files(&request, &paths).map(|_| ())
+    }
+
+    /// Keeps what a gate found; a newer judgement of the same gate takes the older one's place.
+    pub(crate) fn keep(&mut self, judged: Judgement) {
+        self.judged.retain(|known| known.judgement.gate != judged.judgement.gate);
+        self.judged.push(judged);
+    }
+
+    /// Returns the declared target that this host's machine takes.
+    fn target(&self) -> String {
+        let own = format!("linux/{}", build::host_arch());
+        let targets = &self.declared.build.targets;
+        targets.iter().find(|target| **target == own).or(targets.first()).cloned().unwrap_or(own)
+    }
+
+    /// Returns where builds are kept: beside the source, out of Go's sight and git's.
+    fn work(&self) -> PathBuf {
+        let work = self.project.join(".guanka");
+        // Without the mark the folder shows up in `git status`; that is all.
+        let _ = files::make_dir(&work, 0o755)
+            .and_then(|()| files::replace(&work.join(".gitignore"), b"*\n", 0o644));
+        work.join("build")
+    }
+}
+
+/// Turns a failed build into a failure with the place in the source.
+pub(crate) fn failed_build(project: &Path, error: &build::BuildError) -> Failure {
+    let shown = project.display();
+    let doing = Said::new(format!("正在构建 {shown}"), format!("building {shown}"));
+    let failed = Failure::new(&BUILD, doing, error.why()).next(error.next());
+    match error.span() {
+        Some(span) => failed.at(span.clone()),
+        None => failed,
+    }
+}
+
+/// Returns the digest of what the checks found, for the journal.
+fn digest_of(run: &CheckRun) -> guanka_core::name::Digest {
+    let findings = serde_json::to_string(&run.findings).unwrap_or_default();
+    let unknowns = serde_json::to_string(&run.unknowns).unwrap_or_default();
+    hash::of_bytes(format!("{findings}\n{unknowns}").as_bytes())
+}
+
+/// Reads the routes of a module's source, as the agent counts by them.
+pub(crate) fn routes(project: &Path) -> Vec<String> {
+    let (source, _) = guanka_world::collect::gomodule::read(project);
+    source
+        .routes
+        .iter()
+        .map(|route| match &route.method {
+            Some(method) => format!("{method} {}", route.pattern),
+            None => route.pattern.clone(),
+        })
+        .collect()
+}
+
+/// Returns a failure for a project folder that is not there.
+pub(crate) fn project_folder(project: &Path) -> Result<PathBuf, Failure> {
+    files::absolute(project).map_err(|error| {
+        let shown = project.display();
+        let doing = Said::new(format!("正在打开项目 {shown}"), format!("opening {shown}"));
+        Failure::new(&FILE, doing, because(&error))
+    })
+}
