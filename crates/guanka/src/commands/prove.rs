@@ -232,9 +232,9 @@ fn limit_of(text: &str) -> Result<Proportion, Failure> {
         return Ok(limit);
     }
     Err(usage(Said::new(
-        format!("限值 {text} 无法证明:须大于 0%(不小于 0.0000001%)且小于 100%。"),
+        format!("限值 {text} 无法证明:须大于 0%(不小于 0.000001%)且小于 100%。"),
         format!(
-            "a limit of {text} cannot be proven: more than 0% (0.0000001% at least) and less than \
+            "a limit of {text} cannot be proven: more than 0% (0.000001% at least) and less than \
              100% can."
         ),
     )))
@@ -293,7 +293,7 @@ mod tests {
             args(2, 1, "1%"),
             args(0, 10, "0%"),
             args(0, 10, "100%"),
-            args(0, 10, "0.00000001%"),
+            args(0, 10, "0.0000001%"),
             args(0, 10, "0.01"),
             args(0, MOST_REQUESTS + 1, "1%"),
             Args { rate: Some("2".to_owned()), bad: None, total: None, ..args(0, 0, "1%") },
