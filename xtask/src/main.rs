@@ -14,7 +14,8 @@ use anyhow::{Result, bail};
 const USAGE: &str = "usage: cargo xtask COMMAND
   demo                 sets up and runs the main job on a host root of its own
   test                 sets up and runs the whole test suite
-  tidy                 holds the walls that no compiler holds";
+  tidy                 holds the walls that no compiler holds
+  hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
 fn main() -> ExitCode {
     match run() {
@@ -32,8 +33,19 @@ fn run() -> Result<()> {
     let root = repository();
     match words.as_slice() {
         ["tidy"] => tidy::run(&root),
+        ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
+        ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
+        ["hostroot", "stop", folder] => hostroot::stop(Path::new(folder)),
         _ => bail!("{USAGE}"),
     }
+}
+
+/// Lays out a panel host in a folder, on free ports of the loopback.
+fn create_hostroot(folder: &Path) -> Result<()> {
+    let tools = setup::ensure()?;
+    let made = hostroot::create(folder, &tools, hostroot::Ports::free()?)?;
+    println!("{made:?}");
+    Ok(())
 }
 
 /// Returns the repository's folder.

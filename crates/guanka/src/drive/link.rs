@@ -59,17 +59,19 @@ impl Link {
 
     /// Asks; over a restart of the agent the same question is asked again, which is allowed for each.
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, Failure> {
+        let mut last = std::io::Error::other("no connection");
         for _ in 0..3 {
             if self.client.is_none() {
                 self.connect()?;
             }
             match self.client.as_mut().map(|client| client.ask(request)) {
                 Some(Ok(answer)) => return checked(answer),
-                _ => self.client = None,
+                Some(Err(error)) => last = error,
+                None => {}
             }
+            self.client = None;
         }
-        let gone = std::io::Error::other("the agent hangs up on this question each time");
-        Err(unreachable(self.host.root(), &gone))
+        Err(unreachable(self.host.root(), &last))
     }
 
     /// Asks and sends files along.
