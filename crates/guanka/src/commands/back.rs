@@ -4,7 +4,7 @@
 use guanka_core::facts::declared::Declared;
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::spec::{GatePlan, HostName, Origin, Past, ReleaseId, Spec, Stable};
-use guanka_core::rollout::state::Rollout;
+use guanka_core::rollout::state::{Rollout, State};
 use guanka_core::say::Said;
 use guanka_world::clock;
 use guanka_world::transport::wire::{HostView, Request};
@@ -57,27 +57,25 @@ pub(super) fn run(
     driver.run()
 }
 
-/// Finds what serves and the release that lies in the other arm, with its settings.
+/// Finds what serves, and the release that served before it: the newest one that a rollout ended with
+/// and that was never taken back for a fault of its own.
 fn target(ledger: &Ledger, seen: &HostView) -> Result<(Stable, ReleaseId, Declared), Failure> {
-    let found = seen.active.and_then(|arm| {
-        let release = seen.arms.get(&arm)?.release.clone()?;
-        let before = seen.arms.get(&arm.other())?.release.clone()?;
-        (before != release).then_some((Stable { release, arm }, before))
-    });
     let none = || {
         let service = &ledger.service;
         Failure::new(
             &NOTHING,
             Said::new(format!("正在回退 {service}"), format!("taking {service} back")),
-            Said::new("另一臂里没有更早的发布", "the other arm holds no earlier release"),
+            Said::new("没有更早的、未被判坏的发布", "no earlier release that was not proven bad"),
         )
     };
-    let (stable, before) = found.ok_or_else(none)?;
-    let known = ledger.chapters.iter().rev().find_map(|chapter| {
+    let stable = crate::drive::submission::stable(seen).ok_or_else(none)?;
+    let served = ledger.chapters.iter().rev().find_map(|chapter| {
         let rollout = chapter.rollout(&ledger.service).ok()?;
-        let built = rollout.release().clone();
-        (built.release == before).then(|| (built, chapter.declared.clone()))
+        let release = rollout.release().clone();
+        let has_served = rollout.state == State::Done && release.release != stable.release;
+        let is_good = !ledger.marked_bad(&release.release);
+        (has_served && is_good).then(|| (release, chapter.declared.clone()))
     });
-    let (id, declared) = known.ok_or_else(none)?;
-    Ok((stable, id, declared))
+    let (release, declared) = served.ok_or_else(none)?;
+    Ok((stable, release, declared))
 }
