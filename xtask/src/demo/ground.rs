@@ -92,9 +92,8 @@ fn stop(root: &Path) -> Result<()> {
         // One that has ended meanwhile is what is wanted.
         let _ = kill_process(pid, Signal::TERM);
     }
-    let are_gone = process::wait_for("the agent ends", AGENT_LIMIT, || {
-        agents(root).is_empty().then_some(())
-    });
+    let are_gone =
+        process::wait_for("the agent ends", AGENT_LIMIT, || agents(root).is_empty().then_some(()));
     hostroot::stop(root)?;
     are_gone
 }

@@ -159,12 +159,8 @@ impl Show<'_> {
         println!("\n{number} · {title}");
         self.write_project(release.overlay)?;
         let built = builds(&self.ground.project);
-        let shipped = ship::ship(
-            &self.program,
-            self.wish.lang,
-            &self.ground.project,
-            &self.ground.folder,
-        )?;
+        let shipped =
+            ship::ship(&self.program, self.wish.lang, &self.ground.project, &self.ground.folder)?;
         if let Some(deviation) = release.deviation(&shipped) {
             self.deviations.push(deviation);
         }
@@ -197,8 +193,7 @@ impl Show<'_> {
         let (program, ground) = (&self.program, &self.ground);
         let Some(traffic) = &mut self.traffic else {
             // Before the first release nothing serves.
-            self.traffic =
-                Some(Traffic::start(program, &ground.host, &ground.folder, number + 1)?);
+            self.traffic = Some(Traffic::start(program, &ground.host, &ground.folder, number + 1)?);
             return Ok(());
         };
         let seen = traffic.hand_over(program, &ground.host, &ground.folder, number + 1)?;
@@ -247,7 +242,8 @@ impl Show<'_> {
             for lang in Lang::ALL {
                 let name = line.release.overlay.unwrap_or("1-first");
                 let path = folder.join(format!("{name}.{}.html", lang.code()));
-                let (number, shown) = (line.report["number"].to_string(), path.display().to_string());
+                let (number, shown) =
+                    (line.report["number"].to_string(), path.display().to_string());
                 let words = ["report", &number, "--project", &project, "--html", &shown];
                 let answer = self.program.ask(&mut self.program.command_in(lang, &words))?;
                 ensure!(answer.exit == 0, "guanka report {number}: {}", answer.said.trim());

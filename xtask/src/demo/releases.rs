@@ -123,7 +123,9 @@ fn too_slow(report: &Value) -> Option<&'static str> {
     match () {
         () if !is_bad => Some("the load gate has not found it bad"),
         () if !report["first_traffic_ms"].is_null() => Some("a request of a user reached it"),
-        () if !names(&report["causes"], "POST /orders") => Some("the report does not name the route"),
+        () if !names(&report["causes"], "POST /orders") => {
+            Some("the report does not name the route")
+        }
         () => None,
     }
 }
@@ -136,7 +138,9 @@ fn orders_failed(report: &Value) -> Option<&'static str> {
     // The first release went into blue, the good one into green; whatever came next went into blue.
     match () {
         () if !is_bad => Some("the canary has not found it bad"),
-        () if !names(&report["causes"], "POST /orders") => Some("the report does not name the route"),
+        () if !names(&report["causes"], "POST /orders") => {
+            Some("the report does not name the route")
+        }
         () if !names(&report["causes"], "blue") => Some("the report does not name the arm"),
         () => None,
     }

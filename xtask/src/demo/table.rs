@@ -47,12 +47,34 @@ pub(crate) fn render(lang: Lang, lines: &[Line]) -> Vec<String> {
 
 fn head(lang: Lang) -> Vec<String> {
     let zh = [
-        "版本", "结果", "检查", "构建", "送达", "压测", "观察", "灰度", "全量", "稳定",
-        "提交→首个请求", "请求数", "切换致失败",
+        "版本",
+        "结果",
+        "检查",
+        "构建",
+        "送达",
+        "压测",
+        "观察",
+        "灰度",
+        "全量",
+        "稳定",
+        "提交→首个请求",
+        "请求数",
+        "切换致失败",
     ];
     let en = [
-        "release", "ended", "check", "build", "stage", "load", "bake", "canary", "full", "settle",
-        "commit→first", "requests", "failed by switch",
+        "release",
+        "ended",
+        "check",
+        "build",
+        "stage",
+        "load",
+        "bake",
+        "canary",
+        "full",
+        "settle",
+        "commit→first",
+        "requests",
+        "failed by switch",
     ];
     let words = if lang == Lang::Zh { zh } else { en };
     words.iter().map(|word| (*word).to_owned()).collect()

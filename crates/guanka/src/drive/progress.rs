@@ -1,5 +1,5 @@
-//! What a person sees while a release is under way: a line when a step begins and ends, a moving line
-//! on a terminal in between, and one JSON object per event for machines.
+//! What a person sees while a release is under way: a line when a step begins and ends, a moving
+//! line on a terminal in between, and one JSON object per event for machines.
 
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
@@ -18,8 +18,8 @@ use serde_json::json;
 
 use crate::terminal::{Terminal, width};
 
-/// How many probes of the agent a candidate that was ready may fail before its readiness is lost: the
-/// agent counts the declared failures itself, so one look is enough.
+/// How many probes of the agent a candidate that was ready may fail before its readiness is lost:
+/// the agent counts the declared failures itself, so one look is enough.
 const READY_SEEN: bool = true;
 
 /// Tells how a rollout goes.
@@ -77,7 +77,7 @@ impl Progress {
 
     /// Tells how far a long effect is.
     pub(crate) fn working(&self, said: &Said) {
-        if self.terminal.json {
+        if self.terminal.json || said.en == "begun" {
             return;
         }
         let text = self.terminal.said(said).to_owned();
@@ -131,6 +131,11 @@ impl Progress {
                 self.working(&said);
             }
         }
+    }
+
+    /// Tells what a gate needs before it can prove anything.
+    pub(crate) fn foretold(&self, said: &Said) {
+        self.say("needs", "needs", &Said::new(format!("  {}", said.zh), format!("  {}", said.en)));
     }
 
     /// Tells what the static checks found.
