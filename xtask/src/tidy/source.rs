@@ -120,7 +120,10 @@ fn marks(file: &RepoFile, push: &mut impl FnMut(usize, String)) {
     ];
     for (i, line) in file.text.lines().enumerate() {
         for word in &words {
-            if line.contains(word.as_str()) {
+            // Go has a function of that name; as a mark it stands in a comment.
+            let is_call =
+                line.contains(&format!("\"{word}\"")) || line.contains(&format!(".{word}"));
+            if line.contains(word.as_str()) && !is_call {
                 push(i + 1, format!("{word:?} must not stay: finish it, or say why with expect"));
             }
         }

@@ -73,8 +73,8 @@ pub(super) fn of(judged: &ObjectiveJudgement) -> Said {
     )
 }
 
-/// Says why a bound on the right side of the limit decides nothing yet: with fewer than 24 slices it
-/// cannot be told how much the bad requests clump, and they count twice near the limit.
+/// Says why a bound on the right side of the limit decides nothing yet: with fewer than 24 slices
+/// it cannot be told how much the bad requests clump, and they count twice near the limit.
 fn bursts(judged: &ObjectiveJudgement) -> Said {
     let is_near = judged.upper <= judged.limit || judged.lower > judged.limit;
     if judged.is_phi_reliable || !is_near {

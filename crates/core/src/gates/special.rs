@@ -19,7 +19,8 @@ const STIRLING_FROM: f64 = 10.0;
 /// Continued fractions and series need about the square root of their largest parameter in terms;
 /// this bound covers 10^10 events.
 const MAX_TERMS: u32 = 200_000;
-/// The error is squared at each step or better, so a relative step as small as this is the last one.
+/// The error is squared at each step or better, so a relative step as small as this is the last
+/// one.
 const SMALL_STEP: f64 = 3e-8;
 /// From this shape on, and this near to the mean (in squared deviations), the uniform expansion of
 /// the gamma tails is exact to double precision and far cheaper than a series of a thousand terms.

@@ -95,7 +95,7 @@ impl ReleaseReport {
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     match percent {
-        p if p == 0.0 => "0 %".to_owned(),
+        0.0 => "0 %".to_owned(),
         p if p < 0.1 => format!("{p:.4} %"),
         p if p < 1.0 => format!("{p:.3} %"),
         p => format!("{p:.2} %"),

@@ -57,8 +57,8 @@ pub(super) fn run(
     driver.run()
 }
 
-/// Finds what serves, and the release that served before it: the newest one that a rollout ended with
-/// and that was never taken back for a fault of its own.
+/// Finds what serves, and the release that served before it: the newest one that a rollout ended
+/// with and that was never taken back for a fault of its own.
 fn target(ledger: &Ledger, seen: &HostView) -> Result<(Stable, ReleaseId, Declared), Failure> {
     let none = || {
         let service = &ledger.service;

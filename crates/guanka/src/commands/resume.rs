@@ -1,5 +1,5 @@
-//! `guanka resume`, `abort` and `rollback`: go on with a rollout where its journal says it stands, end
-//! it, or give the old release everything back.
+//! `guanka resume`, `abort` and `rollback`: go on with a rollout where its journal says it stands,
+//! end it, or give the old release everything back.
 
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::state::State;

@@ -24,7 +24,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     project: Project,
     /// Stop after this step and wait: check, build, stage, load, bake or canary.
-    #[arg(long, value_name = "STEP", value_parser = ["check", "build", "stage", "load", "bake", "canary"])]
+    #[arg(
+        long,
+        value_name = "STEP",
+        value_parser = ["check", "build", "stage", "load", "bake", "canary"]
+    )]
     until: Option<String>,
     /// Leave when only time is missing (the bake); `guanka resume` goes on.
     #[arg(long)]
@@ -98,8 +102,8 @@ pub(crate) fn view(
     }
 }
 
-/// Tells the host the service's settings and puts it behind nginx where it is not yet: a step of its
-/// own, before the release, and the only one that may reload.
+/// Tells the host the service's settings and puts it behind nginx where it is not yet: a step of
+/// its own, before the release, and the only one that may reload.
 pub(crate) fn install(
     link: &mut Link,
     terminal: &Terminal,

@@ -1,5 +1,5 @@
-//! `guanka signals`: what users' traffic looks like now: requests, bad ones and latency by route and
-//! arm over the last minutes, as the gates count them.
+//! `guanka signals`: what users' traffic looks like now: requests, bad ones and latency by route
+//! and arm over the last minutes, as the gates count them.
 
 use std::collections::BTreeMap;
 

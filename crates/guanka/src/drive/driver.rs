@@ -1,5 +1,5 @@
-//! The loop: perform what is outstanding, judge what is to be judged, renew what is leased, and write
-//! down what happened before anything is done about it.
+//! The loop: perform what is outstanding, judge what is to be judged, renew what is leased, and
+//! write down what happened before anything is done about it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

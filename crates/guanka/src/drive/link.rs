@@ -2,7 +2,6 @@
 //! asked again over a restart, and with every refusal turned into a failure a person can act on.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use guanka_core::facts::declared::HostAddress;
 use guanka_core::name::ServiceName;
@@ -57,7 +56,8 @@ impl Link {
         self.host.root()
     }
 
-    /// Asks; over a restart of the agent the same question is asked again, which is allowed for each.
+    /// Asks; over a restart of the agent the same question is asked again, which is allowed for
+    /// each.
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, Failure> {
         let mut last = std::io::Error::other("no connection");
         for _ in 0..3 {
@@ -137,9 +137,8 @@ impl Link {
         let own = process::own_program().map_err(|error| failed(&error))?;
         let log = self.host.at("/var/log/guanka/agent.log");
         files::make_dir(&self.host.at("/var/log/guanka"), 0o755).map_err(|e| failed(&e))?;
-        let mut command = Command::new(own);
-        command.args(["agent", "--root"]).arg(root);
-        process::start_detached(&mut command, &log).map_err(|error| failed(&error))?;
+        let arguments = ["agent".as_ref(), "--root".as_ref(), root.as_os_str()];
+        process::start_detached(&own, &arguments, &log).map_err(|error| failed(&error))?;
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! What a person sees while a release is under way: a line when a step begins and ends, a moving line
-//! on a terminal in between, and one JSON object per event for machines.
+//! What a person sees while a release is under way: a line when a step begins and ends, a moving
+//! line on a terminal in between, and one JSON object per event for machines.
 
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
@@ -18,8 +18,8 @@ use serde_json::json;
 
 use crate::terminal::{Terminal, width};
 
-/// How many probes of the agent a candidate that was ready may fail before its readiness is lost: the
-/// agent counts the declared failures itself, so one look is enough.
+/// How many probes of the agent a candidate that was ready may fail before its readiness is lost:
+/// the agent counts the declared failures itself, so one look is enough.
 const READY_SEEN: bool = true;
 
 /// Tells how a rollout goes.

@@ -135,8 +135,8 @@ pub(crate) const FENCED: ErrorCode = ErrorCode {
     title: Text { zh: "另有驱动者接手了", en: "another driver has taken over" },
     why: Text {
         zh: "每次接手纪元加一;主机拒绝较低的纪元,旧的驱动者不能再改动任何东西。",
-        en: "Each take-over raises the epoch; hosts refuse lower ones, so an older driver can change \
-             nothing any more.",
+        en: "Each take-over raises the epoch; hosts refuse lower ones, so an older driver can \
+             change nothing any more.",
     },
     fix: Text {
         zh: "用 `guanka status` 查看现在由谁驱动。",
@@ -194,7 +194,8 @@ pub(crate) const LOCKED: ErrorCode = ErrorCode {
     title: Text { zh: "服务正由别人发布", en: "somebody else is shipping this service" },
     why: Text {
         zh: "一个服务同一时刻只有一个驱动者;租约不续约时 30 秒后自行失效。",
-        en: "A service has one driver at a time; a lease that is not renewed ends by itself in 30 s.",
+        en: "A service has one driver at a time; a lease that is not renewed ends by itself in \
+             30 s.",
     },
     fix: Text {
         zh: "等它结束,或用 `guanka status` 查看;不需要手工解锁。",
@@ -253,8 +254,8 @@ pub(crate) const BUILD: ErrorCode = ErrorCode {
     title: Text { zh: "构建失败", en: "the build failed" },
     why: Text {
         zh: "源码无法编译、没有足够新的 Go、需要 cgo,或产物没有通过校验。",
-        en: "The source does not compile, no Go is new enough, cgo is needed, or what was built did \
-             not pass verification.",
+        en: "The source does not compile, no Go is new enough, cgo is needed, or what was built \
+             did not pass verification.",
     },
     fix: Text {
         zh: "改正所指的那一行再试。", en: "Correct the line shown and try again."

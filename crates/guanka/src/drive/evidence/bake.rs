@@ -1,5 +1,5 @@
-//! The bake's evidence: the candidate under guanka's own trickle of requests, and, where it is asked
-//! for, users' requests of the stable arm beside it. The two are never added up.
+//! The bake's evidence: the candidate under guanka's own trickle of requests, and, where it is
+//! asked for, users' requests of the stable arm beside it. The two are never added up.
 
 use std::collections::BTreeMap;
 
@@ -80,8 +80,9 @@ pub(super) fn judge(
     Ok(found.map(|found| kept_bake(found, &objectives)))
 }
 
-/// Takes users' requests of the stable arm for what they are: they can show that the candidate harms
-/// its neighbour, never that it is good. Alone they prove nothing of a candidate without a share.
+/// Takes users' requests of the stable arm for what they are: they can show that the candidate
+/// harms its neighbour, never that it is good. Alone they prove nothing of a candidate without a
+/// share.
 fn beside(found: &mut Found, gate: &BakeGate) {
     if !gate.traffic.contains(&Traffic::Synthetic) {
         return;

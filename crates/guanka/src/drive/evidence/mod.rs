@@ -1,5 +1,5 @@
-//! Evidence: counts fetched from where they were counted and handed to the gates. Every judgement is
-//! kept with the digest of its records, which the journal and the audit log name.
+//! Evidence: counts fetched from where they were counted and handed to the gates. Every judgement
+//! is kept with the digest of its records, which the journal and the audit log name.
 
 mod bake;
 mod canary;
