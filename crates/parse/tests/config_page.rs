@@ -1,5 +1,5 @@
-//! The page about guanka.toml, `docs/config.md`, written from the one list of its sections and keys.
-//! The test repairs a stale page and fails that once.
+//! The page about guanka.toml, `docs/config.md`, written from the one list of sections and keys. The
+//! test repairs a stale page and fails that once.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,8 +13,10 @@ const HEAD: &str = "\
 <!-- Generated from the list in crates/parse/src/manifest/listing.rs; a test rebuilds it. -->
 # guanka.toml
 
-每个键都列在这里。不认识的段或键会报错(退出码 2),并指出最接近的写法。时间、大小、速率、百分比必须带单位。\
-`[env.名字.段]` 里的键只为该环境逐个覆盖 `[段]` 里的同名键,例如 `[env.test.proxy]`。编辑器可用的 JSON Schema:`guanka schema`。
+每个键都列在这里。不认识的段或键会报错(退出码 2),并指出最接近的写法。\
+时间、大小、速率、百分比必须带单位。\
+`[env.名字.段]` 里的键只为该环境逐个覆盖 `[段]` 里的同名键,例如 `[env.test.proxy]`。\
+编辑器可用的 JSON Schema:`guanka schema`。
 
 Every key is listed here. A section or key that is not known is an error (exit code 2) which names \
 the nearest one that is. Times, sizes, rates and shares carry their unit. The keys of \
