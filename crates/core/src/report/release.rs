@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
+use crate::gates::evidence::EvidenceRecord;
 use crate::gates::{Judgement, ObjectiveJudgement};
 use crate::name::ServiceName;
 use crate::rollout::verdict::Verdict;
@@ -42,6 +43,9 @@ pub struct ReleaseReport {
     pub findings: Vec<Finding>,
     /// What the gates found, in order; the last judgement of each.
     pub judgements: Vec<Judgement>,
+    /// The records that the verdicts rest on, one for each objective: their canonical texts hash to
+    /// the digest in journal and audit log, and they give the same verdict again.
+    pub evidence: Vec<EvidenceRecord>,
     /// The slices of traffic that explain a bad verdict, likeliest first.
     pub causes: Vec<CauseLine>,
     /// What users' traffic saw meanwhile.

@@ -1,7 +1,7 @@
 //! The report of a rollout, put together from its journal and what its gates found.
 
 use guanka_core::quantity::SharePercent;
-use guanka_core::report::release::{CauseLine, REPORT_SCHEMA, ReleaseReport, StepReport, seconds};
+use guanka_core::report::release::{CauseLine, REPORT_SCHEMA, ReleaseReport, StepReport};
 use guanka_core::report::text;
 use guanka_core::rollout::describe;
 use guanka_core::rollout::ending::Ending;
@@ -11,7 +11,10 @@ use guanka_core::rollout::state::{BlockCause, HeldReason, Rollout, State};
 use guanka_core::rollout::step::step;
 use guanka_core::rollout::verdict::Verdict;
 use guanka_core::say::{Said, Text};
+use guanka_core::signals::window::WINDOW;
 use guanka_world::clock;
+use guanka_world::store::metrics::Source;
+use guanka_world::transport::wire::{Answer, Request};
 
 use super::driver::{Driver, exit_of};
 use super::ledger::Chapter;
@@ -19,7 +22,9 @@ use crate::failure::Failure;
 use crate::terminal::Terminal;
 
 /// Puts the report together.
-pub(crate) fn assemble(driver: &Driver<'_>) -> Result<ReleaseReport, Failure> {
+pub(crate) fn assemble(driver: &mut Driver<'_>) -> Result<ReleaseReport, Failure> {
+    let failed_by_switch = failed_by_switch(driver)?;
+    let driver = &*driver;
     let rollout = &driver.rollout;
     let chapter = driver.ledger.newest().cloned();
     let ending = rollout.ending().unwrap_or(Ending::NotProven);
@@ -56,10 +61,40 @@ pub(crate) fn assemble(driver: &Driver<'_>) -> Result<ReleaseReport, Failure> {
         findings: driver.central.findings.clone(),
         judgements: driver.central.judged.iter().map(|j| j.judgement.clone()).collect(),
         causes,
+        evidence: driver.central.judged.iter().flat_map(|j| j.records.clone()).collect(),
         traffic: traffic(rollout, records),
-        failed_by_switch: None,
+        failed_by_switch,
         next: next(rollout, ending, number, driver),
     })
+}
+
+/// Returns how many requests could not reach the arm chosen for them around the moments at which the
+/// share changed; nothing where it never did.
+fn failed_by_switch(driver: &mut Driver<'_>) -> Result<Option<u64>, Failure> {
+    let Some(chapter) = driver.ledger.newest() else { return Ok(None) };
+    let changes: Vec<u64> = chapter
+        .records
+        .iter()
+        .filter(|record| matches!(record.event, Event::ShareSet { .. }))
+        .map(|record| record.clock.wall_ms)
+        .collect();
+    let Some(first) = changes.first() else { return Ok(None) };
+    let request = Request::Windows {
+        service: driver.ledger.service.clone(),
+        source: Source::Live,
+        from_ms: first.saturating_sub(WINDOW.0),
+        to_ms: i64::MAX as u64,
+    };
+    let windows = match driver.link.ask(&request)? {
+        Answer::Windows { windows, .. } => windows,
+        other => return Err(super::link::unexpected(&other)),
+    };
+    // A request that was under way at the change is logged in its window or in the next one.
+    let is_near = |start_ms: u64| {
+        changes.iter().any(|at| (start_ms..start_ms + 2 * WINDOW.0).contains(&(at + WINDOW.0)))
+    };
+    let near = windows.iter().filter(|window| is_near(window.start_ms));
+    Ok(Some(near.flat_map(|window| window.cells.values()).map(|cell| cell.failed_over).sum()))
 }
 
 /// Shows a report in the run's language, or as one JSON object.
@@ -141,6 +176,18 @@ fn judge_step(step: &mut StepReport, driver: &Driver<'_>) {
             let is_blocked =
                 matches!(&driver.rollout.state, State::Blocked { cause: BlockCause::Checks });
             step.verdict = Some(if is_blocked { Verdict::Bad } else { Verdict::Good });
+            let count = driver.central.findings.len();
+            step.says = Said::new(
+                format!("七个检查点:{count} 个发现拦截发布"),
+                format!("the seven checkpoints: {count} findings block the release"),
+            );
+            return;
+        }
+        "build" => {
+            if let Some(built) = &driver.rollout.built {
+                let short = built.release.short();
+                step.says = Said::new(format!("制品 {short}"), format!("release {short}"));
+            }
             return;
         }
         _ => return,
@@ -250,9 +297,4 @@ const fn code_of(ending: Ending) -> &'static str {
         Ending::NotProven => "not_proven",
         Ending::Cancelled => "cancelled",
     }
-}
-
-/// Says how long something took, for lines of progress.
-pub(crate) fn took(ms: u64) -> String {
-    seconds(ms)
 }
