@@ -292,10 +292,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
     let mut views = BTreeMap::new();
     for arm in [Arm::Blue, Arm::Green] {
         let Some(allotted) = allotted else { continue };
-        let status = arms::manager(agent)
-            .ok()
-            .and_then(|manager| manager.status(name, arm).ok())
-            .unwrap_or(ArmStatus::Stopped);
+        let status = arms::seen(agent, &service, arm, allotted.of(arm));
         let pid = match status {
             ArmStatus::Running { pid } => Some(pid),
             _ => None,

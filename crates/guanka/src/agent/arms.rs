@@ -101,6 +101,19 @@ fn started(
     if owns_its_port(agent, service, arm) { Ok(()) } else { Err(Fault::NotReady) }
 }
 
+/// Returns what an arm does, without asking the process manager where the port already tells: a held
+/// port has no arm behind it, and a listener on the arm's own port is the arm.
+pub(super) fn seen(agent: &Agent, service: &Service, arm: Arm, port: u16) -> ArmStatus {
+    if lock(&service.held).contains_key(&arm) {
+        return ArmStatus::Stopped;
+    }
+    if let Some(owner) = ports::owner_of(port) {
+        return ArmStatus::Running { pid: owner.pid };
+    }
+    let asked = manager(agent).ok().and_then(|manager| manager.status(&service.name, arm).ok());
+    asked.unwrap_or(ArmStatus::Stopped)
+}
+
 /// Returns whether the listener on an arm's port is the process that the manager keeps for it.
 pub(super) fn owns_its_port(agent: &Agent, service: &Service, arm: Arm) -> bool {
     let Ok(manager) = manager(agent) else { return false };

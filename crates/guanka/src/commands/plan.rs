@@ -1,9 +1,9 @@
 //! `guanka plan`: what shipping would change where, and how long each gate needs to prove anything.
 //! Changes nothing.
 
-use guanka_core::facts::declared::{Declared, GateSlo, Indicator, Limit};
-use guanka_core::gates::proof::{NeededRequests, rough, time_for};
-use guanka_core::quantity::{Proportion, Rate};
+use guanka_core::facts::declared::Declared;
+use guanka_core::gates::GateKind;
+use guanka_core::quantity::Rate;
 use guanka_core::say::Said;
 use guanka_world::transport::wire::{Answer, HostChange, HostView, Request};
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::project::Project;
 use super::ship::view;
 use crate::drive::link::{Link, unexpected};
-use crate::drive::submission;
+use crate::drive::{foretell, submission};
 use crate::failure::{Exit, Failure};
 use crate::terminal::Terminal;
 
@@ -149,64 +149,8 @@ fn steps(declared: &Declared, seen: &HostView) -> Vec<Said> {
 
 /// Says how long each objective needs before anything can be proven.
 fn proofs(declared: &Declared, traffic: Option<Rate>) -> Vec<Said> {
-    let gates = &declared.gates;
-    let mut lines = Vec::new();
-    if let Some(load) = &gates.load {
-        let routes = load.requests.len().max(1) as f64;
-        let each = Rate(load.rate.0 / routes);
-        lines.extend(
-            load.slos.iter().filter_map(|slo| line(declared, slo, "load", Some(each), Kind::Once)),
-        );
-    }
-    if let Some(bake) = &gates.bake {
-        let routes = bake.requests.len().max(1) as f64;
-        let each = Rate(bake.rate.0 / routes);
-        lines.extend(
-            bake.slos.iter().filter_map(|slo| line(declared, slo, "bake", Some(each), Kind::Once)),
-        );
-    }
-    if let Some(canary) = &gates.canary {
-        let share = canary.steps.first().map_or(10.0, |step| f64::from(step.share.get()));
-        let each = traffic.map(|traffic| Rate(traffic.0 * share / 100.0));
-        lines.extend(
-            canary.slos.iter().filter_map(|slo| line(declared, slo, "canary", each, Kind::AnyTime)),
-        );
-    }
-    lines
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Once,
-    AnyTime,
-}
-
-fn line(
-    declared: &Declared,
-    gate: &GateSlo,
-    name: &str,
-    rate: Option<Rate>,
-    kind: Kind,
-) -> Option<Said> {
-    let slo = declared.slos.get(&gate.name)?;
-    let limit = match (gate.limit, slo.indicator) {
-        (Limit::BadShare(share), _) => share,
-        (Limit::Latency(_), Indicator::Latency { quantile, .. }) => Proportion(1.0 - quantile),
-        (Limit::Latency(_), Indicator::Success { .. }) => return None,
-    };
-    let needed = NeededRequests::of(limit);
-    let n = if kind == Kind::Once { needed.fixed_zero } else { needed.anytime_zero };
-    let route = slo.route.as_ref().map_or("*", |route| route.0.as_str());
-    let time = rate.map(|rate| rough(time_for(n, rate)));
-    let (zh, en) = match time {
-        Some(time) => (format!(",约 {}", time.zh), format!(", about {}", time.en)),
-        None => (String::new(), String::new()),
-    };
-    let slo = &gate.name;
-    Some(Said::new(
-        format!("{name} · {slo}({route},限 {limit}):零失败也至少要 {n} 个请求{zh}"),
-        format!(
-            "{name} · {slo} ({route}, limit {limit}): at least {n} requests without a failure{en}"
-        ),
-    ))
+    [GateKind::Load, GateKind::Bake, GateKind::Canary]
+        .into_iter()
+        .flat_map(|gate| foretell::gate(declared, gate, &|_| traffic))
+        .collect()
 }

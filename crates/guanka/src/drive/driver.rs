@@ -1,11 +1,14 @@
 //! The loop: perform what is outstanding, judge what is to be judged, renew what is leased, and
 //! write down what happened before anything is done about it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use guanka_core::facts::declared::GateSlo;
+use guanka_core::gates::GateKind;
 use guanka_core::name::ServiceName;
 use guanka_core::quantity::Millis;
 use guanka_core::rollout::effect::{Action, Effect, outstanding};
@@ -20,6 +23,7 @@ use serde_json::json;
 
 use super::central::Central;
 use super::evidence::Judge as Evidence;
+use super::foretell;
 use super::ledger::Ledger;
 use super::link::{Link, unexpected};
 use super::progress::Progress;
@@ -202,8 +206,29 @@ impl<'a> Driver<'a> {
             self.link.ask(&Request::Audit { service, epoch: self.epoch, record })?;
         }
         self.progress.moved(&self.rollout, &led.rollout);
+        let began = gate_begun(&self.rollout.state, &led.rollout.state);
         self.rollout = led.rollout;
+        if let Some(gate) = began {
+            self.foretell(gate)?;
+        }
         self.looked = None;
+        Ok(())
+    }
+
+    /// Tells at the start of a gate what it needs before it can prove anything.
+    fn foretell(&mut self, gate: GateKind) -> Result<(), Failure> {
+        let rates = match gate {
+            GateKind::Canary => self.evidence.live_rates(&mut self.link, &self.central.declared)?,
+            GateKind::Load | GateKind::Bake => BTreeMap::new(),
+        };
+        let declared = &self.central.declared;
+        let of_route = |slo: &GateSlo| {
+            let route = declared.slos.get(&slo.name)?.route.clone();
+            rates.get(&route).copied()
+        };
+        for said in foretell::gate(declared, gate, &of_route) {
+            self.progress.foretold(&said);
+        }
         Ok(())
     }
 
@@ -350,6 +375,17 @@ impl<'a> Driver<'a> {
         }
         exit_of(ending)
     }
+}
+
+/// Returns the gate that a step of the rollout begins.
+fn gate_begun(before: &State, after: &State) -> Option<GateKind> {
+    let gate = |state: &State| match state {
+        State::Staged { .. } => Some(GateKind::Load),
+        State::Baking { .. } => Some(GateKind::Bake),
+        State::CanaryStarting | State::Canary { .. } => Some(GateKind::Canary),
+        _ => None,
+    };
+    gate(after).filter(|begun| gate(before) != Some(*begun))
 }
 
 /// Turns what a host could not do into the event that the rollout counts as a try.

@@ -77,7 +77,7 @@ impl Progress {
 
     /// Tells how far a long effect is.
     pub(crate) fn working(&self, said: &Said) {
-        if self.terminal.json {
+        if self.terminal.json || said.en == "begun" {
             return;
         }
         let text = self.terminal.said(said).to_owned();
@@ -131,6 +131,11 @@ impl Progress {
                 self.working(&said);
             }
         }
+    }
+
+    /// Tells what a gate needs before it can prove anything.
+    pub(crate) fn foretold(&self, said: &Said) {
+        self.say("needs", "needs", &Said::new(format!("  {}", said.zh), format!("  {}", said.en)));
     }
 
     /// Tells what the static checks found.
