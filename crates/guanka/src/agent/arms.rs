@@ -80,6 +80,10 @@ fn started(
         let wanted = declared.process.user.as_deref();
         let run_as = users::resolve(&agent.host, &service.name, wanted)
             .map_err(|error| other(error.to_string()))?;
+        for folder in &declared.data_dirs {
+            users::give_folder(&agent.host.at(folder), &run_as)
+                .map_err(|error| other(error.to_string()))?;
+        }
         let port = allotted.of(arm);
         let spec =
             ArmSpec::from_declared(&agent.host, declared, &manifest.program, (arm, port), run_as);
