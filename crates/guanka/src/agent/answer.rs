@@ -26,9 +26,9 @@ use super::{arms, effects, lease, output};
 pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session<'_>) -> Answer {
     match request {
         Request::Hello { protocol } => hello(agent, protocol),
-        Request::TakeLease { service, holder } => {
+        Request::TakeLease { service, holder, taking } => {
             let service = agent.service(&service);
-            lease::take(agent, &service, &holder).unwrap_or_else(store_failed)
+            lease::take(agent, &service, &holder, taking).unwrap_or_else(store_failed)
         }
         Request::RenewLease { service, epoch } => {
             done_if(lease::renew(&agent.service(&service), epoch), epoch)

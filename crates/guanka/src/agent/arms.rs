@@ -80,6 +80,10 @@ fn started(
         let wanted = declared.process.user.as_deref();
         let run_as = users::resolve(&agent.host, &service.name, wanted)
             .map_err(|error| other(error.to_string()))?;
+        for folder in &declared.data_dirs {
+            users::give_folder(&agent.host.at(folder), &run_as)
+                .map_err(|error| other(error.to_string()))?;
+        }
         let port = allotted.of(arm);
         let spec =
             ArmSpec::from_declared(&agent.host, declared, &manifest.program, (arm, port), run_as);
@@ -114,12 +118,21 @@ pub(super) fn seen(agent: &Agent, service: &Service, arm: Arm, port: u16) -> Arm
     asked.unwrap_or(ArmStatus::Stopped)
 }
 
-/// Returns whether the listener on an arm's port is the process that the manager keeps for it.
+/// Returns whether the listener on an arm's port is that arm: it runs the program of the arm's own
+/// release. Where the program cannot be seen, the process manager is asked for its process instead.
 pub(super) fn owns_its_port(agent: &Agent, service: &Service, arm: Arm) -> bool {
+    let store = Store::new(&agent.host, &service.name);
+    let listener = ports::allotted(&agent.host, &service.name)
+        .ok()
+        .flatten()
+        .and_then(|allotted| ports::owner_of(allotted.of(arm)));
+    let Some(owner) = listener else { return false };
+    if let (Some(program), Some(release)) = (&owner.exe, store.arm_release(arm)) {
+        return program.starts_with(store.path(&release));
+    }
     let Ok(manager) = manager(agent) else { return false };
-    let Ok(ArmStatus::Running { pid }) = manager.status(&service.name, arm) else { return false };
-    let Ok(Some(allotted)) = ports::allotted(&agent.host, &service.name) else { return false };
-    ports::owner_of(allotted.of(arm)).is_some_and(|owner| owner.pid == pid)
+    let status = manager.status(&service.name, arm);
+    matches!(status, Ok(ArmStatus::Running { pid }) if pid == owner.pid)
 }
 
 /// Stops an arm once nobody is connected to it, at the latest when every connection that nginx

@@ -7,7 +7,7 @@ use guanka_core::rollout::spec::{GatePlan, HostName, Origin, Past, ReleaseId, Sp
 use guanka_core::rollout::state::{Rollout, State};
 use guanka_core::say::Said;
 use guanka_world::clock;
-use guanka_world::transport::wire::{HostView, Request};
+use guanka_world::transport::wire::{HostView, Request, Taking};
 
 use super::ship::{lease, view};
 use crate::drive::central::Central;
@@ -30,7 +30,7 @@ pub(super) fn run(
     let since_ms = clock::now_ms();
     let seen = view(&mut link, &service)?;
     let (stable, before, declared) = target(&ledger, &seen)?;
-    let epoch = lease(&mut link, &service)?;
+    let epoch = lease(&mut link, &service, Taking::Free)?;
     let spec = Spec {
         service: service.clone(),
         release: before.clone(),

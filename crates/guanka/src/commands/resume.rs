@@ -4,6 +4,7 @@
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::state::State;
 use guanka_core::say::Said;
+use guanka_world::transport::wire::Taking;
 
 use super::project::Project;
 use super::ship::lease;
@@ -71,7 +72,9 @@ fn drive(project: &Project, terminal: &Terminal, wish: &Wish) -> Result<Exit, Fa
             _ => return Err(nothing(&service)),
         }
     }
-    let epoch = lease(&mut link, &service)?;
+    // Who stops a release does not wait for its driver; who goes on with one does.
+    let taking = if matches!(wish, Wish::GoOn) { Taking::Free } else { Taking::Over };
+    let epoch = lease(&mut link, &service, taking)?;
     // Read again under the lease: another driver may have gone on meanwhile.
     let ledger = Ledger::read(&mut link, &service)?;
     let Some(chapter) = ledger.newest().cloned() else { return Err(nothing(&service)) };

@@ -6,7 +6,7 @@ use guanka_core::rollout::spec::{Past, Stage};
 use guanka_core::rollout::state::Rollout;
 use guanka_core::say::Said;
 use guanka_world::clock;
-use guanka_world::transport::wire::{Answer, HostChange, Request};
+use guanka_world::transport::wire::{Answer, HostChange, Request, Taking};
 
 use super::project::Project;
 use crate::drive::central::{Central, project_folder, routes};
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let mut link = Link::to(submission::host(&declared)?)?;
     let project = project_folder(&args.project.project)?;
     let service = declared.service.clone();
-    let epoch = lease(&mut link, &service)?;
+    let epoch = lease(&mut link, &service, Taking::Free)?;
     let begun = (|| {
         let mut ledger = Ledger::read(&mut link, &service)?;
         refuse_unfinished(&ledger)?;
@@ -84,8 +84,9 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
 pub(crate) fn lease(
     link: &mut Link,
     service: &guanka_core::name::ServiceName,
+    taking: Taking,
 ) -> Result<u64, Failure> {
-    match link.ask(&take_lease(service))? {
+    match link.ask(&take_lease(service, taking))? {
         Answer::Leased { epoch } => Ok(epoch),
         other => Err(unexpected(&other)),
     }

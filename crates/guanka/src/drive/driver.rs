@@ -127,6 +127,10 @@ impl<'a> Driver<'a> {
     /// Drives until the rollout has ended or waits for a person.
     pub(crate) fn run(&mut self) -> Result<Exit, Failure> {
         let _keeper = Keeper::start(self.link.root(), &self.ledger.service, self.epoch);
+        // What the host did by itself while nobody drove comes before anything is asked of it.
+        if let Some(event) = self.observe()? {
+            self.happen(event)?;
+        }
         loop {
             if let Some(exit) = self.turn()? {
                 return Ok(exit);

@@ -10,7 +10,7 @@ use guanka_core::rollout::clock::Reading;
 use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::transport::client::Client;
-use guanka_world::transport::wire::{Answer, FailedKind, PROTOCOL, Request};
+use guanka_world::transport::wire::{Answer, FailedKind, PROTOCOL, Request, Taking};
 use guanka_world::{clock, files, process};
 
 use crate::failure::codes::{AGENT, CHAIN, FENCED, HOST_REFUSED, LOCKED, NOT_THERE, SSH_LATER};
@@ -193,6 +193,6 @@ pub(crate) fn unexpected(answer: &Answer) -> Failure {
 }
 
 /// Returns the request that takes a service's lease for this process.
-pub(crate) fn take_lease(service: &ServiceName) -> Request {
-    Request::TakeLease { service: service.clone(), holder: crate::agent::own_name() }
+pub(crate) fn take_lease(service: &ServiceName, taking: Taking) -> Request {
+    Request::TakeLease { service: service.clone(), holder: crate::agent::own_name(), taking }
 }

@@ -36,6 +36,8 @@ pub enum Request {
         service: ServiceName,
         /// Who takes it: person, host, process.
         holder: String,
+        /// Whether it waits for a living holder.
+        taking: Taking,
     },
     /// Keeps a lease for another 30 s.
     RenewLease {
@@ -174,6 +176,17 @@ pub enum Request {
         /// The rollout's number.
         number: Option<u64>,
     },
+}
+
+/// How a lease is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taking {
+    /// Only when nobody holds it.
+    Free,
+    /// From whoever holds it: a person who stops a release need not wait for its driver, whose epoch
+    /// is refused from then on.
+    Over,
 }
 
 /// What an agent answers.
