@@ -7,6 +7,7 @@ mod demo;
 mod hostroot;
 mod process;
 mod setup;
+mod suite;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +42,7 @@ fn run() -> Result<()> {
             Some(wish) => demo::run(&root, wish),
             None => bail!("{USAGE}"),
         },
+        ["test"] => suite::run(&root),
         ["tidy"] => tidy::run(&root),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
