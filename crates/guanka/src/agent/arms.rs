@@ -105,8 +105,8 @@ fn started(
     if owns_its_port(agent, service, arm) { Ok(()) } else { Err(Fault::NotReady) }
 }
 
-/// Returns what an arm does, without asking the process manager where the port already tells: a held
-/// port has no arm behind it, and a listener on the arm's own port is the arm.
+/// Returns what an arm does, without asking the process manager where the port already tells: a
+/// held port has no arm behind it, and a listener on the arm's own port is the arm.
 pub(super) fn seen(agent: &Agent, service: &Service, arm: Arm, port: u16) -> ArmStatus {
     if lock(&service.held).contains_key(&arm) {
         return ArmStatus::Stopped;
