@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to their caller")]
 
+mod demo;
 mod hostroot;
 mod process;
 mod setup;
@@ -14,7 +15,9 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
-  demo                 sets up and runs the main job on a host root of its own
+  demo                 sets up and runs the main job on a host root of its own;
+                       --short: three releases, shorter gates; --keep: leaves the folder there;
+                       --lang zh|en
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
@@ -34,6 +37,10 @@ fn run() -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let root = repository();
     match words.as_slice() {
+        ["demo", options @ ..] => match demo::Wish::read(options) {
+            Some(wish) => demo::run(&root, wish),
+            None => bail!("{USAGE}"),
+        },
         ["tidy"] => tidy::run(&root),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
