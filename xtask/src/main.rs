@@ -3,8 +3,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to their caller")]
 
-mod demo;
 mod crash;
+mod demo;
 mod hostroot;
 mod process;
 mod setup;

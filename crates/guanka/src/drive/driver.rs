@@ -19,6 +19,7 @@ use guanka_core::rollout::spec::HostName;
 use guanka_core::rollout::state::{Rollout, State};
 use guanka_core::rollout::step::step;
 use guanka_core::rollout::wants::{Judge, is_news, wants};
+use guanka_core::say::Said;
 use guanka_world::clock;
 use guanka_world::transport::wire::{Answer, Request};
 use serde_json::json;
@@ -29,6 +30,7 @@ use super::foretell;
 use super::ledger::Ledger;
 use super::link::{Link, unexpected};
 use super::progress::Progress;
+use crate::failure::codes::{DAMAGED, PORT_TAKEN};
 use crate::failure::{Exit, Failure};
 use crate::terminal::Terminal;
 
@@ -61,6 +63,7 @@ pub(crate) struct Driver<'a> {
     evidence: Evidence,
     looked: Option<Instant>,
     renewed: Option<Instant>,
+    has_healed: bool,
 }
 
 /// Renews the service's lease from a thread of its own, so that a long build does not lose it.
@@ -123,6 +126,7 @@ impl<'a> Driver<'a> {
             evidence: Evidence::default(),
             looked: None,
             renewed: None,
+            has_healed: false,
         }
     }
 
@@ -284,7 +288,7 @@ impl<'a> Driver<'a> {
                 Err(failed) => Ok(Some(Event::StageFailed {
                     host: host.clone(),
                     seq,
-                    fault: Fault::Other(failed.why.en.clone()),
+                    fault: Fault::Other(failed.why.clone()),
                 })),
             },
             Action::MarkBad => Ok(Some(Event::ChoreDone { chore: Chore::MarkBad, seq })),
@@ -316,11 +320,30 @@ impl<'a> Driver<'a> {
             Ok(Answer::Loaded { run }) => self.loaded(effect, &run).map(Some),
             Ok(Answer::Done) => Ok(None),
             Ok(other) => Err(unexpected(&other)),
+            Err(failed) if self.may_heal(effect, &failed) => {
+                let (zh, en) = (&failed.why.zh, &failed.why.en);
+                self.progress.note(&Said::new(
+                    format!("{zh}。未启动;重新送达"),
+                    format!("{en}; not started, sent anew"),
+                ));
+                self.central.send(&mut self.link, self.epoch)?;
+                Ok(None)
+            }
             Err(failed) => match could_not(effect, &failed) {
                 Some(event) => Ok(Some(event)),
                 None => Err(failed),
             },
         }
+    }
+
+    /// Returns whether a damaged release may be written anew: once per drive, and only where this
+    /// driver has the source. Damage that comes back is a person's to look into.
+    fn may_heal(&mut self, effect: &Effect, failed: &Failure) -> bool {
+        let is_start = matches!(effect.action, Action::StartArm { .. });
+        is_start
+            && failed.kind.code == DAMAGED.code
+            && self.central.can_send()
+            && !std::mem::replace(&mut self.has_healed, true)
     }
 
     fn loaded(
@@ -411,6 +434,9 @@ impl<'a> Driver<'a> {
         // Left behind it ends by itself.
         let _ = self.link.ask(&Request::GiveLease { service, epoch: self.epoch });
         self.progress.done();
+        if let (Some(failed), false) = (&self.central.build_failed, self.terminal.json) {
+            crate::terminal::failure::show(self.terminal, failed);
+        }
         if let Some(report) = &self.central.reported {
             super::report::show(self.terminal, report);
         }
@@ -429,13 +455,16 @@ fn gate_begun(before: &State, after: &State) -> Option<GateKind> {
     gate(after).filter(|begun| gate(before) != Some(*begun))
 }
 
-/// Turns what a host could not do into the event that the rollout counts as a try.
+/// Turns what a host could not do into the event that the rollout counts as a try. A port of
+/// somebody else's and a changed release say nothing about the candidate: the drive ends, and the
+/// rollout stays where it is.
 fn could_not(effect: &Effect, failed: &Failure) -> Option<Event> {
-    if failed.kind.exit != Exit::CouldNot {
+    let is_obstacle = [PORT_TAKEN.code, DAMAGED.code].contains(&failed.kind.code);
+    if failed.kind.exit != Exit::CouldNot || is_obstacle {
         return None;
     }
     let seq = effect.key.seq;
-    let fault = Fault::Other(failed.why.en.clone());
+    let fault = Fault::Other(failed.why.clone());
     let event = |host: &HostName| host.clone();
     match &effect.action {
         Action::StageRelease { host } => Some(Event::StageFailed { host: event(host), seq, fault }),

@@ -325,6 +325,10 @@ pub enum FailedKind {
     Refused,
     /// A chain is broken.
     Broken,
+    /// A port of the service's is another process's.
+    PortTaken,
+    /// A release on the host is not what its manifest says.
+    Damaged,
 }
 
 /// A change that a plan would make on a host.
