@@ -11,11 +11,15 @@ use crate::facts::gomod::GoMod;
 use crate::facts::gosource::{GoRoute, GoSignal, GoSource};
 use crate::facts::{Fact, Span};
 use crate::name::{Domain, ServiceName};
+use crate::quantity::Millis;
 use crate::say::{Lang, Said};
 use reading::{Listen, Seen};
 
 /// The environment that a draft declares: load may run there.
 pub const ENVIRONMENT: &str = "test";
+
+/// Folders that by custom hold no Go source but files that a program reads while it runs.
+pub const DATA_FOLDERS: &[&str] = &["conf", "static", "templates", "views", "public", "assets"];
 
 /// What the source cannot say.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct Hints {
     pub program: Option<String>,
     /// The site's domain.
     pub domain: Option<Domain>,
+    /// The folders of the module that hold files for the program to read, out of `DATA_FOLDERS`.
+    pub folders: Vec<&'static str>,
 }
 
 /// A drafted file and what stands behind it.
@@ -53,7 +59,7 @@ pub struct FoundLine {
 /// Drafts a module's `guanka.toml`.
 pub fn draft(source: &GoSource, module: Option<&GoMod>, hints: &Hints) -> Draft {
     let own = reading::of_program(source, hints.program.as_deref());
-    let seen = Seen::of(&own, module);
+    let seen = Seen::of(&own, module, hints.program.as_deref());
     let service = ServiceName::new(&seen.name, ENVIRONMENT)
         .expect("an app's name is made of allowed letters, and the environment is a constant");
     Draft {
@@ -73,7 +79,7 @@ pub fn program_folder(text: &str) -> String {
 fn found(seen: &Seen<'_>, module: Option<&GoMod>) -> Vec<FoundLine> {
     let mut lines: Vec<FoundLine> = module.map(of_module).into_iter().collect();
     if let Some(main) = seen.main {
-        let program = seen.program();
+        let program = &seen.program;
         let what = Said::new(format!("程序 {program}"), format!("program {program}"));
         lines.push(at(what, &main.span));
     }
@@ -139,7 +145,7 @@ fn is_term(signal: &GoSignal) -> bool {
     signal.signals.is_empty() || signal.signals.iter().any(|name| name == "SIGTERM")
 }
 
-/// Returns a constant that somebody wrote or the software assumes, as a plain number above zero.
-fn above_zero(fact: &Fact<crate::quantity::Millis>) -> Option<crate::quantity::Millis> {
+/// Returns a limit that is known and set: in Go's servers zero means none.
+fn above_zero(fact: &Fact<Millis>) -> Option<Millis> {
     fact.known().copied().filter(|limit| limit.0 > 0)
 }

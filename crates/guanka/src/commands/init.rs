@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use guanka_core::facts::gosource::GoSource;
 use guanka_core::name::Domain;
-use guanka_core::plan::init::{Draft, Hints, draft, program_folder};
+use guanka_core::plan::init::{DATA_FOLDERS, Draft, Hints, draft, program_folder};
 use guanka_core::say::{Said, Text};
 use guanka_parse::manifest;
 use guanka_world::{collect, files};
@@ -54,7 +54,12 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     if let Some(program) = &args.program {
         known_program(&source, program)?;
     }
-    let hints = Hints { lang: terminal.lang, program: args.program.clone(), domain };
+    let has_files = |name: &str| {
+        // A folder that cannot be listed is none that a build could take files from.
+        files::folder_names(&args.path.join(name)).is_ok_and(|names| !names.is_empty())
+    };
+    let folders = DATA_FOLDERS.iter().copied().filter(|name| has_files(name)).collect();
+    let hints = Hints { lang: terminal.lang, program: args.program.clone(), domain, folders };
     let draft = draft(&source, Some(&module), &hints);
     accepted(&shown, &draft.text)?;
     write(&file, &shown, &draft.text)?;

@@ -32,7 +32,7 @@ pub(super) fn gaps(seen: &Seen<'_>, module: Option<&GoMod>, hints: &Hints) -> Ve
         ));
     }
     gaps.push(Said::new(
-        "没有内存上限:量过之后写 [process] memory = \"512M\",否则泄漏会拖垮同机的其他服务",
+        "没有内存上限:量过之后写 [process] memory = \"512M\",否则泄漏会拖垮同机服务",
         "there is no memory limit: measure, then write [process] memory = \"512M\", or a leak takes \
          its neighbours down",
     ));
@@ -61,7 +61,7 @@ fn of_program(seen: &Seen<'_>, hints: &Hints) -> Option<Said> {
     }
     let mut folders: Vec<String> = mains.iter().map(|m| m.folder.clone()).collect();
     folders.sort();
-    let (list, taken) = (folders.join(", "), seen.program());
+    let (list, taken) = (folders.join(", "), &seen.program);
     Some(Said::new(
         format!("有 {} 个程序:{list};写的是 {taken},用 --program 选择另一个", mains.len()),
         format!("{} programs: {list}; {taken} was taken, --program takes another", mains.len()),

@@ -23,6 +23,8 @@ pub(super) struct Seen<'a> {
     pub(super) name: String,
     /// The main package.
     pub(super) main: Option<&'a GoMain>,
+    /// Its folder as the file names it: `.` or `./cmd/api`.
+    pub(super) program: String,
     /// How it is told its address.
     pub(super) listen: Listen<'a>,
     /// The health path and its route.
@@ -56,7 +58,8 @@ pub(super) enum Listen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn of(source: &'a GoSource, module: Option<&GoMod>) -> Self {
+    pub(super) fn of(source: &'a GoSource, module: Option<&GoMod>, asked: Option<&str>) -> Self {
+        let main = source.mains.first();
         let listen = listen(source);
         let (write, read) = routes::pick(&source.routes);
         let path = module.and_then(|m| m.module.known()).map_or("", String::as_str);
@@ -64,7 +67,8 @@ impl<'a> Seen<'a> {
         Self {
             source,
             name: app_name(path),
-            main: source.mains.first(),
+            main,
+            program: written(main.map(|main| main.folder.as_str()).or(asked).unwrap_or_default()),
             health: routes::health(&source.routes),
             metrics: routes::metrics(&source.routes),
             write,
@@ -75,13 +79,13 @@ impl<'a> Seen<'a> {
             listen,
         }
     }
+}
 
-    /// Returns the main package as it is written: `.` or `./cmd/api`.
-    pub(super) fn program(&self) -> String {
-        match self.main.map(|main| main.folder.as_str()) {
-            None | Some("." | "") => ".".to_owned(),
-            Some(folder) => format!("./{folder}"),
-        }
+/// Returns a folder as the file names it.
+fn written(folder: &str) -> String {
+    match program_folder(folder).as_str() {
+        "." => ".".to_owned(),
+        folder => format!("./{folder}"),
     }
 }
 

@@ -10,10 +10,22 @@ use crate::say::{Lang, Said};
 /// Where comments stand, unless a line is longer.
 const COMMENT_COLUMN: usize = 34;
 
+/// The most lines of a draft, so that it can be read at one glance; blank ones give way.
+const LINES_MAX: usize = 31;
+
 /// A file in the making.
 struct Paper {
     lang: Lang,
-    text: String,
+    rows: Vec<Row>,
+}
+
+/// A row of the file.
+enum Row {
+    Text(String),
+    /// A blank line between parts of the file.
+    Part,
+    /// A blank line between sections of one part.
+    Section,
 }
 
 impl Paper {
@@ -21,29 +33,62 @@ impl Paper {
         let quiet: String =
             note.get(self.lang).chars().map(|c| if c.is_control() { '?' } else { c }).collect();
         let gap = COMMENT_COLUMN.saturating_sub(code.chars().count()).max(2);
-        self.text.push_str(&format!("{code}{}# {quiet}\n", " ".repeat(gap)));
+        self.rows.push(Row::Text(format!("{code}{}# {quiet}", " ".repeat(gap))));
     }
 
     fn note(&mut self, code: &str, zh: &str, en: &str) {
         self.line(code, &Said::new(zh, en));
     }
 
-    fn blank(&mut self) {
-        self.text.push('\n');
+    /// Returns the file; blank lines are left out where it would be too long with them.
+    fn text(&self) -> String {
+        let texts = self.rows.iter().filter(|row| matches!(row, Row::Text(_))).count();
+        let parts = self.rows.iter().filter(|row| matches!(row, Row::Part)).count();
+        let has_parts = texts + parts <= LINES_MAX;
+        let has_sections = self.rows.len() <= LINES_MAX;
+        let mut out = String::new();
+        for row in &self.rows {
+            match row {
+                Row::Text(text) => out.push_str(text),
+                Row::Part if has_parts => {}
+                Row::Section if has_sections => {}
+                Row::Part | Row::Section => continue,
+            }
+            out.push('\n');
+        }
+        out
     }
 }
 
 /// Returns the text of the file.
 pub(super) fn text(seen: &Seen<'_>, hints: &Hints) -> String {
-    let mut paper = Paper { lang: hints.lang, text: String::new() };
+    let mut paper = Paper { lang: hints.lang, rows: Vec::new() };
     app(&mut paper, seen);
-    paper.blank();
-    environment(&mut paper, seen, hints);
-    paper.blank();
+    build(&mut paper, hints);
+    paper.rows.push(Row::Part);
+    environment(&mut paper, seen);
+    paper.rows.push(Row::Section);
+    proxy(&mut paper, seen, hints);
+    process(&mut paper, seen);
+    paper.rows.push(Row::Part);
     objectives(&mut paper, seen);
-    paper.blank();
+    paper.rows.push(Row::Part);
     gates(&mut paper, seen);
-    paper.text
+    paper.text()
+}
+
+fn build(paper: &mut Paper, hints: &Hints) {
+    let patterns: Vec<String> =
+        hints.folders.iter().map(|folder| quoted(&format!("{folder}/**"))).collect();
+    if !patterns.is_empty() {
+        paper.rows.push(Row::Section);
+        paper.note("[build]", "如何构建", "how it is built");
+        paper.note(
+            &format!("include = [{}]", patterns.join(", ")),
+            "随程序发布;嵌入程序的可删去",
+            "shipped beside the program; leave out what it embeds",
+        );
+    }
 }
 
 fn app(paper: &mut Paper, seen: &Seen<'_>) {
@@ -53,14 +98,14 @@ fn app(paper: &mut Paper, seen: &Seen<'_>) {
         "only what differs from the defaults; guanka schema prints every key",
     );
     paper.note(&pair("name", &seen.name), "取自模块路径", "from the module path");
-    let program = seen.program();
+    let program = &seen.program;
     if seen.source.mains.len() > 1 {
         let others: Vec<&str> = seen.source.mains[1..].iter().map(|m| m.folder.as_str()).collect();
         let others = shortened(&others.join(", "));
         let note = Said::new(format!("另有:{others}"), format!("there are also: {others}"));
-        paper.line(&pair("program", &program), &note);
+        paper.line(&pair("program", program), &note);
     } else if program != "." {
-        paper.note(&pair("program", &program), "唯一的 main 包", "the one main package");
+        paper.note(&pair("program", program), "main 包所在目录", "the folder of package main");
     }
     listen(paper, seen);
     if let Some((path, route)) = &seen.health
@@ -107,7 +152,7 @@ fn listen(paper: &mut Paper, seen: &Seen<'_>) {
     }
 }
 
-fn environment(paper: &mut Paper, seen: &Seen<'_>, hints: &Hints) {
+fn environment(paper: &mut Paper, seen: &Seen<'_>) {
     paper.note(
         &format!("[env.{ENVIRONMENT}]"),
         &format!("服务 {}.{ENVIRONMENT}", seen.name),
@@ -119,6 +164,9 @@ fn environment(paper: &mut Paper, seen: &Seen<'_>, hints: &Hints) {
         "this machine; another one is \"root@203.0.113.7\"",
     );
     paper.note("production = false", "允许在此压测", "load may run here");
+}
+
+fn proxy(paper: &mut Paper, seen: &Seen<'_>, hints: &Hints) {
     paper.note("[proxy]", "nginx 一侧", "the nginx side");
     match &hints.domain {
         Some(domain) => {
@@ -144,7 +192,11 @@ fn environment(paper: &mut Paper, seen: &Seen<'_>, hints: &Hints) {
             "shorter than the program keeps idle connections",
         );
     }
+}
+
+fn process(paper: &mut Paper, seen: &Seen<'_>) {
     if let Some(limit) = seen.stop_grace {
+        paper.rows.push(Row::Section);
         paper.note("[process]", "进程", "the process");
         paper.note(
             &pair("stop_grace", &limit.to_string()),
@@ -209,6 +261,7 @@ fn gates(paper: &mut Paper, seen: &Seen<'_>) {
     );
     paper.note("rate = \"20/s\"", "真实高峰的速率更有说服力", "your real peak proves more");
     paper.line(&requests, &body);
+    paper.rows.push(Row::Section);
     paper.note("[gates.bake]", "观察一段时间", "watched for a while");
     paper.note(
         "for = \"30m\"",
@@ -221,6 +274,7 @@ fn gates(paper: &mut Paper, seen: &Seen<'_>) {
         "guanka sends it; \"live\" where there are users",
     );
     paper.line(&requests, &body);
+    paper.rows.push(Row::Section);
     paper.note(
         "[gates.canary]",
         "与稳定臂对比,需要用户流量",
