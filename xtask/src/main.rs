@@ -3,10 +3,12 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to their caller")]
 
+mod crash;
 mod demo;
 mod hostroot;
 mod process;
 mod setup;
+mod sim;
 mod suite;
 mod tidy;
 
@@ -19,6 +21,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo                 sets up and runs the main job on a host root of its own;
                        --short: three releases, shorter gates; --keep: leaves the folder there;
                        --lang zh|en
+  crash                kills ships at 200 points, each whole after resume; --short: 12 points;
+                       --points N, --lanes N, --seed N
+  sim                  lives 2,000 simulated seeds, then looks for every planted bug
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
@@ -42,6 +47,12 @@ fn run() -> Result<()> {
             Some(wish) => demo::run(&root, wish),
             None => bail!("{USAGE}"),
         },
+        ["crash", "--naive", folder] => crash::naive(Path::new(folder)),
+        ["crash", options @ ..] => match crash::Wish::read(options) {
+            Some(wish) => crash::run(&root, wish),
+            None => bail!("{USAGE}"),
+        },
+        ["sim"] => sim::run(&root),
         ["test"] => suite::run(&root),
         ["tidy"] => tidy::run(&root),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::{demo, setup, tidy};
+use crate::{crash, demo, setup, sim, tidy};
 
 /// What a stage does.
 #[derive(Clone, Copy)]
@@ -38,17 +38,14 @@ pub(super) const STAGES: [Stage; 8] = [
     stage("fmt", Work::Cargo(&["fmt", "--all", "--check"])),
     stage("clippy", Work::Cargo(CLIPPY)),
     stage("tests", Work::Tests(&["test", "--workspace", "--locked", "--no-fail-fast"])),
-    stage("sim", Work::Cargo(SIM)),
-    stage("sim-planted", Work::Cargo(SIM_PLANTED)),
+    stage("sim", Work::Own(sim::run)),
     stage("demo-short", Work::Own(|root| demo::run(root, demo::Wish::short()))),
+    stage("crash-short", Work::Own(crash_short)),
 ];
 
 const CLIPPY: &[&str] =
     &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
 
-/// Two thousand seeds that nobody has seen, and the kept ones.
-const SIM: &[&str] = &["run", "--release", "--locked", "-p", "guanka-sim", "--", "--seeds", "2000"];
-
-/// Every planted bug must be seen.
-const SIM_PLANTED: &[&str] =
-    &["run", "--release", "--locked", "-p", "guanka-sim", "--", "--planted"];
+fn crash_short(root: &Path) -> Result<()> {
+    crash::run(root, crash::Wish::read(&["--short"]).context("read --short")?)
+}
