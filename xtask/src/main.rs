@@ -9,6 +9,7 @@ mod hostroot;
 mod process;
 mod setup;
 mod sim;
+mod suite;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,6 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo                 sets up and runs the main job on a host root of its own;
                        --short: three releases, shorter gates; --keep: leaves the folder there;
                        --lang zh|en
-  demo                 sets up and runs the main job on a host root of its own
   crash                kills ships at 200 points, each whole after resume; --short: 12 points;
                        --points N, --lanes N, --seed N
   sim                  lives 2,000 simulated seeds, then looks for every planted bug
@@ -53,6 +53,7 @@ fn run() -> Result<()> {
             None => bail!("{USAGE}"),
         },
         ["sim"] => sim::run(&root),
+        ["test"] => suite::run(&root),
         ["tidy"] => tidy::run(&root),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),

@@ -101,6 +101,7 @@ impl Progress {
                 "event": "judged",
                 "gate": judgement.gate,
                 "verdict": judgement.verdict.code(),
+                "faults": judgement.faults.iter().map(|fault| &fault.said).collect::<Vec<_>>(),
                 "objectives": judgement.objectives.iter().map(|o| json!({
                     "slo": o.slo, "route": o.route, "n": o.n, "x": o.x, "lower": o.lower,
                     "upper": o.upper, "limit": o.limit, "verdict": o.verdict.code(),
