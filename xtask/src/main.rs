@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to their caller")]
 
 mod hostroot;
+mod lab;
 mod process;
 mod setup;
 mod tidy;
@@ -17,6 +18,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo                 sets up and runs the main job on a host root of its own
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
+  lab bad-input        tries every bad input on a host that serves
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
 fn main() -> ExitCode {
@@ -35,6 +37,7 @@ fn run() -> Result<()> {
     let root = repository();
     match words.as_slice() {
         ["tidy"] => tidy::run(&root),
+        ["lab", part] => lab::run(&root, part),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
         ["hostroot", "stop", folder] => hostroot::stop(Path::new(folder)),

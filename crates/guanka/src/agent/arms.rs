@@ -46,10 +46,9 @@ enum NotStarted {
 pub(super) fn manager(agent: &Agent) -> Result<Box<dyn Manager>, Said> {
     match Supervisor::find(&agent.host) {
         Ok(Some(supervisor)) => Ok(Box::new(supervisor)),
-        Ok(None) => Err(Said::new(
-            "这台主机上没有找到 Supervisor",
-            "no Supervisor was found on this host",
-        )),
+        Ok(None) => {
+            Err(Said::new("这台主机上没有找到 Supervisor", "no Supervisor was found on this host"))
+        }
         Err(error) => Err(error.said()),
     }
 }
@@ -95,7 +94,10 @@ fn damaged(service: &Service, release: &Digest, error: &VerifyError) -> Answer {
         ),
         next: Said::new(
             format!("查明是谁改的;用 `guanka abort --env {0}` 结束后重新发布", service.name.env()),
-            format!("find out who did; `guanka abort --env {0}`, then ship again", service.name.env()),
+            format!(
+                "find out who did; `guanka abort --env {0}`, then ship again",
+                service.name.env()
+            ),
         ),
     }
 }

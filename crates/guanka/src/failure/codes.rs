@@ -252,8 +252,7 @@ pub(crate) const PORT_TAKEN: ErrorCode = ErrorCode {
     code: "GK1211",
     exit: Exit::CouldNot,
     title: Text {
-        zh: "服务的端口被其他进程占用",
-        en: "another process has a port of the service",
+        zh: "服务的端口被其他进程占用", en: "another process has a port of the service"
     },
     why: Text {
         zh: "agent 平时占住空闲臂的端口;agent 停止期间,别的程序占用了它。旧版本照常服务。",
