@@ -133,6 +133,10 @@ fn started(
         let wanted = declared.process.user.as_deref();
         let run_as = users::resolve(&agent.host, &service.name, wanted)
             .map_err(|error| other(because(&error)))?;
+        for folder in &declared.data_dirs {
+            users::give_folder(&agent.host.at(folder), &run_as)
+                .map_err(|error| other(because(&error)))?;
+        }
         let spec =
             ArmSpec::from_declared(&agent.host, declared, &manifest.program, (arm, port), run_as);
         spec.store(&agent.host).map_err(|error| other(because(&error)))?;
@@ -170,8 +174,8 @@ pub(super) fn is_free(service: &Service, arm: Arm, port: u16) -> Result<(), Port
     ports::hold(port).map(ports::HeldPort::release)
 }
 
-/// Returns what an arm does, without asking the process manager where the port already tells: a held
-/// port has no arm behind it, and a listener on the arm's own port is the arm.
+/// Returns what an arm does, without asking the process manager where the port already tells: a
+/// held port has no arm behind it, and a listener on the arm's own port is the arm.
 pub(super) fn seen(agent: &Agent, service: &Service, arm: Arm, port: u16) -> ArmStatus {
     if lock(&service.held).contains_key(&arm) {
         return ArmStatus::Stopped;

@@ -132,6 +132,15 @@ fn steps(declared: &Declared, seen: &HostView) -> Vec<Said> {
             }
         }
     }
+    if let Some(memory) = declared.process.memory {
+        steps.push(Said::new(
+            format!("memory = {memory}:以 GOMEMLIMIT 告知程序(九成);Supervisor 不能强制上限"),
+            format!(
+                "memory = {memory}: told to the program as GOMEMLIMIT (nine tenths); Supervisor \
+                     cannot enforce it"
+            ),
+        ));
+    }
     if let Some(canary) = &gates.canary {
         let shares: Vec<String> =
             canary.steps.iter().map(|s| format!("{} ≥ {}", s.share, s.hold)).collect();

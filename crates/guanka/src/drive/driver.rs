@@ -1,7 +1,7 @@
 //! The loop: perform what is outstanding, judge what is to be judged, renew what is leased, and
 //! write down what happened before anything is done about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,11 +11,13 @@ use guanka_core::facts::declared::GateSlo;
 use guanka_core::gates::GateKind;
 use guanka_core::name::ServiceName;
 use guanka_core::quantity::Millis;
+use guanka_core::rollout::audit::Audit;
 use guanka_core::rollout::effect::{Action, Effect, outstanding};
 use guanka_core::rollout::ending::Ending;
 use guanka_core::rollout::event::{Chore, Event, Fault, StopReason};
 use guanka_core::rollout::spec::HostName;
 use guanka_core::rollout::state::{Rollout, State};
+use guanka_core::rollout::step::step;
 use guanka_core::rollout::wants::{Judge, is_news, wants};
 use guanka_core::say::Said;
 use guanka_world::clock;
@@ -201,17 +203,9 @@ impl<'a> Driver<'a> {
     /// Writes an event down, then takes what it leads to as the present.
     pub(crate) fn happen(&mut self, event: Event) -> Result<(), Failure> {
         let led = self.ledger.happen(&mut self.link, self.epoch, &self.rollout, event)?;
+        let number = self.ledger.newest().map_or(0, |chapter| chapter.number);
         for audit in &led.audit {
-            let release = &led.rollout.release().release;
-            let record = json!({
-                "rollout": self.ledger.newest().map(|chapter| chapter.number),
-                "release": release,
-                "epoch": self.epoch,
-                "audit": audit,
-            });
-            let service = self.ledger.service.clone();
-            let record = record.to_string();
-            self.link.ask(&Request::Audit { service, epoch: self.epoch, record })?;
+            self.tell(number, &led.rollout, audit)?;
         }
         self.progress.moved(&self.rollout, &led.rollout);
         let began = gate_begun(&self.rollout.state, &led.rollout.state);
@@ -220,6 +214,49 @@ impl<'a> Driver<'a> {
             self.foretell(gate)?;
         }
         self.looked = None;
+        Ok(())
+    }
+
+    /// Writes one entry of the audit log.
+    fn tell(&mut self, number: u64, rollout: &Rollout, audit: &Audit) -> Result<(), Failure> {
+        let record = json!({
+            "rollout": number,
+            "release": rollout.release().release,
+            "epoch": self.epoch,
+            "audit": audit,
+        });
+        let (service, record) = (self.ledger.service.clone(), record.to_string());
+        self.link.ask(&Request::Audit { service, epoch: self.epoch, record })?;
+        Ok(())
+    }
+
+    /// Writes the entries of the audit log that a killed driver had journaled and not told: each
+    /// journal record has its entries, however often drivers were killed in between.
+    pub(crate) fn tell_missing(&mut self) -> Result<(), Failure> {
+        let Some(chapter) = self.ledger.newest().cloned() else { return Ok(()) };
+        let entries = match self.link.ask(&Request::ReadAudit { from: 0 })? {
+            Answer::AuditLog { entries } => entries,
+            other => return Err(unexpected(&other)),
+        };
+        let service = self.ledger.service.to_string();
+        let told: BTreeSet<String> = entries
+            .iter()
+            .filter(|entry| entry.service == service)
+            .filter_map(|entry| serde_json::from_str::<serde_json::Value>(&entry.record).ok())
+            .filter_map(|record| record.get("audit").map(ToString::to_string))
+            .collect();
+        let Some(first) = chapter.records.first() else { return Ok(()) };
+        let Event::Submitted { spec, .. } = &first.event else { return Ok(()) };
+        let mut rollout = Rollout::draft((**spec).clone(), first.epoch, first.seq - 1);
+        for record in &chapter.records {
+            let led = step(&rollout, record.at, &record.event);
+            rollout = led.rollout;
+            for audit in &led.audit {
+                if !told.contains(&json!(audit).to_string()) {
+                    self.tell(chapter.number, &rollout, audit)?;
+                }
+            }
+        }
         Ok(())
     }
 

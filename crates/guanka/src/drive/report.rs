@@ -68,8 +68,8 @@ pub(crate) fn assemble(driver: &mut Driver<'_>) -> Result<ReleaseReport, Failure
     })
 }
 
-/// Returns how many requests could not reach the arm chosen for them around the moments at which the
-/// share changed; nothing where it never did.
+/// Returns how many requests could not reach the arm chosen for them around the moments at which
+/// the share changed; nothing where it never did.
 fn failed_by_switch(driver: &mut Driver<'_>) -> Result<Option<u64>, Failure> {
     let Some(chapter) = driver.ledger.newest() else { return Ok(None) };
     let changes: Vec<u64> = chapter

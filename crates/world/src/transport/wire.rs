@@ -184,8 +184,8 @@ pub enum Request {
 pub enum Taking {
     /// Only when nobody holds it.
     Free,
-    /// From whoever holds it: a person who stops a release need not wait for its driver, whose epoch
-    /// is refused from then on.
+    /// From whoever holds it: a person who stops a release need not wait for its driver, whose
+    /// epoch is refused from then on.
     Over,
 }
 
