@@ -6,6 +6,7 @@
 mod crash;
 mod demo;
 mod hostroot;
+mod lab;
 mod process;
 mod setup;
 mod sim;
@@ -26,6 +27,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   sim                  lives 2,000 simulated seeds, then looks for every planted bug
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
+  lab bad-input        tries every bad input on a host that serves
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn run() -> Result<()> {
         ["sim"] => sim::run(&root),
         ["test"] => suite::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["lab", part] => lab::run(&root, part),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
         ["hostroot", "stop", folder] => hostroot::stop(Path::new(folder)),
