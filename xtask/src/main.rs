@@ -1,9 +1,14 @@
 //! guanka's own chores: set up, demo, test, tidy, benches, the simulator, the crash run. Each
 //! prints its figure on its last line and exits non-zero when it falls short.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to their caller")]
+
+mod crash;
+mod demo;
 mod hostroot;
 mod process;
 mod setup;
+mod sim;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -12,9 +17,16 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
+  demo                 sets up and runs the main job on a host root of its own;
+                       --short: three releases, shorter gates; --keep: leaves the folder there;
+                       --lang zh|en
   demo                 sets up and runs the main job on a host root of its own
+  crash                kills ships at 200 points, each whole after resume; --short: 12 points;
+                       --points N, --lanes N, --seed N
+  sim                  lives 2,000 simulated seeds, then looks for every planted bug
   test                 sets up and runs the whole test suite
-  tidy                 holds the walls that no compiler holds";
+  tidy                 holds the walls that no compiler holds
+  hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
 fn main() -> ExitCode {
     match run() {
@@ -31,9 +43,30 @@ fn run() -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let root = repository();
     match words.as_slice() {
+        ["demo", options @ ..] => match demo::Wish::read(options) {
+            Some(wish) => demo::run(&root, wish),
+            None => bail!("{USAGE}"),
+        },
+        ["crash", "--naive", folder] => crash::naive(Path::new(folder)),
+        ["crash", options @ ..] => match crash::Wish::read(options) {
+            Some(wish) => crash::run(&root, wish),
+            None => bail!("{USAGE}"),
+        },
+        ["sim"] => sim::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
+        ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
+        ["hostroot", "stop", folder] => hostroot::stop(Path::new(folder)),
         _ => bail!("{USAGE}"),
     }
+}
+
+/// Lays out a panel host in a folder, on free ports of the loopback.
+fn create_hostroot(folder: &Path) -> Result<()> {
+    let tools = setup::ensure()?;
+    let made = hostroot::create(folder, &tools, hostroot::Ports::free()?)?;
+    println!("hostroot: {} on port {}", made.root.display(), made.ports.shop);
+    Ok(())
 }
 
 /// Returns the repository's folder.

@@ -49,7 +49,8 @@ pub(crate) fn wait_for<T>(
     }
 }
 
-fn status(command: &mut Command, log: &Path, limit: Duration) -> Result<ExitStatus> {
+/// Runs a command to its end, whatever its exit code; what it says goes to `log`.
+pub(crate) fn status(command: &mut Command, log: &Path, limit: Duration) -> Result<ExitStatus> {
     let program = command.get_program().to_string_lossy().into_owned();
     let file = File::create(log).with_context(|| format!("write {}", log.display()))?;
     let again = file.try_clone().context("share the log")?;

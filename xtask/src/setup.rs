@@ -127,7 +127,8 @@ fn system_program(name: &str) -> Option<PathBuf> {
     places.find(|path| path.is_file())
 }
 
-/// Returns the first `go` that is new enough: on PATH, in the usual folder, in the chores' own venv.
+/// Returns the first `go` that is new enough: on PATH, in the usual folder, in the chores' own
+/// venv.
 fn find_go() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();

@@ -77,7 +77,8 @@ mod tests {
 
     const LINE: &str = concat!(
         r#"{"time":1764000000.123,"arm":"green","slot":"s07","method":"POST","uri":"/orders","#,
-        r#""status":"200","request_time":0.012,"upstream_addr":"127.0.0.1:18002, 127.0.0.1:18001","#,
+        r#""status":"200","request_time":0.012,"#,
+        r#""upstream_addr":"127.0.0.1:18002, 127.0.0.1:18001","#,
         r#""upstream_status":"502, 200","upstream_response_time":"0.001, 0.010","#,
         r#""request_id":"ab","bytes":12,"nonce":""}"#
     );

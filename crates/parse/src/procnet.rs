@@ -1,6 +1,6 @@
 //! Parses `/proc/net/tcp` and `/proc/net/tcp6`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How many sockets are kept; a busy proxy has some ten thousand.
 const SOCKETS_MAX: usize = 1_000_000;
@@ -80,7 +80,8 @@ fn parse_address(hex: &str) -> Option<IpAddr> {
 mod tests {
     use super::{State, read};
 
-    const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   \
+    const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when \
+                    retrnsmt   \
                         uid  timeout inode\n";
 
     #[test]

@@ -227,7 +227,8 @@ mod tests {
     #[test]
     fn only_programs_and_include_are_taken() {
         let text = "; head\n[supervisord]\nuser=root\n[group:g]\nprograms=a\n[eventlistener:e]\n\
-                    command=/bin/e\n[program:a]\ncommand=/a\n[include]\nfiles = /p/*.ini\n q/*.conf\n";
+                    command=/bin/e\n[program:a]\ncommand=/a\n[include]\n\
+                    files = /p/*.ini\n q/*.conf\n";
         let (programs, includes, problems) = read("s.conf", text);
         assert!(problems.is_empty());
         assert_eq!(programs.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["a"]);

@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn continued_lines_join_and_comments_between_vanish() {
-        let text = "# head\n[Service]\nExecStart=/opt/a \\\n  # not this\n  --port 80 \\\n; nor this\n  \
+        let text = "# head\n[Service]\nExecStart=/opt/a \\\n  # not this\n  --port 80 \\\n\
+                    ; nor this\n  \
                     -v\nUser = www\n";
         let (unit, problems) = read(("a.service", "/e/a.service", text), &[]);
         assert!(problems.is_empty());

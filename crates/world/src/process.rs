@@ -77,10 +77,16 @@ pub fn who() -> String {
 }
 
 /// Starts a program that lives on by itself: in a session of its own, its output in a file.
-pub fn start_detached(command: &mut Command, log: &std::path::Path) -> io::Result<u32> {
+pub fn start_detached(
+    program: &std::path::Path,
+    arguments: &[&std::ffi::OsStr],
+    log: &std::path::Path,
+) -> io::Result<u32> {
+    let mut command = Command::new(program);
+    command.args(arguments);
     let out = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
     let err = out.try_clone()?;
-    std::os::unix::process::CommandExt::process_group(command, 0);
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn()?;
     Ok(child.id())
 }

@@ -83,6 +83,12 @@ pub(crate) fn stop(root: &Path) -> Result<()> {
     write_running(&info.root, None, None)
 }
 
+/// Has the root's nginx read its configuration, and fails when nginx would not take it.
+pub(crate) fn test(info: &HostRootInfo) -> Result<()> {
+    let log = info.root.join("www/server/nginx/logs/test.log");
+    process::run(nginx_command(info).arg("-t"), &log, START_LIMIT).map(|_| ())
+}
+
 fn start_nginx(info: &HostRootInfo) -> Result<Process> {
     let logs = info.root.join("www/server/nginx/logs");
     process::run(nginx_command(info).arg("-t"), &logs.join("test.log"), START_LIMIT)?;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-pub(crate) use daemons::{start, stop};
+pub(crate) use daemons::{start, stop, test};
 
 use crate::setup::{self, Tools};
 

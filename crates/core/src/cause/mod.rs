@@ -292,4 +292,45 @@ mod tests {
         assert_eq!(rank(&cells(&[("GET /a", Arm::Green, 10_000, 5)])), []);
         assert_eq!(rank(&cells(&[("GET /a", Arm::Green, 10_000, 0)])), []);
     }
+
+    #[test]
+    fn seven_errors_on_one_route_of_the_candidate_are_named_beside_a_clean_stable_arm() {
+        let server = Symptom::Status(StatusClass::Server);
+        let rows = [
+            ("GET /products", Arm::Blue, 211, 0),
+            ("GET /products", Arm::Green, 1900, 0),
+            ("POST /orders", Arm::Blue, 211, 7),
+            ("POST /orders", Arm::Green, 1900, 0),
+        ];
+        let cells: BTreeMap<Key, Cell> = rows
+            .iter()
+            .map(|(route, arm, requests, bad)| {
+                let cell = Cell {
+                    requests: *requests,
+                    bad: if *bad > 0 { BTreeMap::from([(server, *bad)]) } else { BTreeMap::new() },
+                    baseline_requests: 1900,
+                    baseline_bad: BTreeMap::new(),
+                };
+                (Key { route: Route((*route).to_owned()), arm: *arm }, cell)
+            })
+            .collect();
+        let first = &rank(&cells)[0];
+        assert_eq!(first.part.route, Some(Route("POST /orders".to_owned())), "{first:?}");
+        assert_eq!(first.part.arm, Some(Arm::Blue));
+    }
+
+    #[test]
+    fn a_part_that_is_everything_is_named_only_where_no_smaller_one_stands_out() {
+        let cell = |bad: u64| Cell {
+            requests: 680,
+            bad: BTreeMap::from([(Symptom::Slow, bad)]),
+            baseline_requests: 680,
+            baseline_bad: BTreeMap::from([(Symptom::Slow, 34)]),
+        };
+        let key = |route: &str| Key { route: Route(route.to_owned()), arm: Arm::Blue };
+        let one = BTreeMap::from([(key("GET /a"), cell(0)), (key("POST /b"), cell(298))]);
+        assert_eq!(rank(&one)[0].part.route, Some(Route("POST /b".to_owned())));
+        let both = BTreeMap::from([(key("GET /a"), cell(298)), (key("POST /b"), cell(298))]);
+        assert_eq!(rank(&both)[0].part.route, None, "every route is as slow");
+    }
 }

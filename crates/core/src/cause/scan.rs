@@ -92,13 +92,21 @@ impl Cube {
         // As many slices are tried, so chance has as many tries: alpha is shared among them.
         let least = (parts.len() as f64 / ALPHA).ln();
         let scored = parts.into_iter().filter_map(|part| {
-            let inside = sums(self.leaves.iter().filter(|leaf| contains(&part, leaf)));
+            let leaves: Vec<&Leaf> =
+                self.leaves.iter().filter(|leaf| contains(&part, leaf)).collect();
+            let is_all = leaves.len() == self.leaves.len();
+            let inside = sums(leaves.into_iter());
             let ratio = likelihood_ratio(inside, all)?;
             let score = ratio - description_length(&part, sizes);
             let (observed, expected) = inside;
-            (ratio >= least && score > 0.0).then_some(Pick { part, observed, expected, score })
+            let pick = Pick { part, observed, expected, score };
+            (ratio >= least && score > 0.0).then_some((is_all, pick))
         });
-        scored.max_by(|a, b| a.score.total_cmp(&b.score))
+        // What holds everything stands out from nothing: it is named where no smaller part is.
+        let by_rank = |a: &(bool, Pick), b: &(bool, Pick)| {
+            b.0.cmp(&a.0).then(a.1.score.total_cmp(&b.1.score))
+        };
+        scored.max_by(by_rank).map(|(_, pick)| pick)
     }
 
     fn parts(&self) -> BTreeSet<Part> {

@@ -220,10 +220,14 @@ mod tests {
 
     #[test]
     fn corrected_bounds_pass_a_bursty_service_at_the_limit_rarely() {
-        // 72 h at 2 rps; a Poisson number of bursts an hour, each of geometric size.
-        for (mean_burst, seed) in [(5.0, 11), (20.0, 12), (60.0, 13)] {
+        // 72 h at 2 rps; a Poisson number of bursts an hour, each of geometric size. Over 40,000
+        // runs the corrected bound passes 5.6, 7.2 and 12.5 %, the plain one 30, 43 and 50 %; each
+        // limit here is three standard errors of 4,000 runs away from that.
+        for (mean_burst, seed, most, least) in
+            [(5.0, 11, 0.067, 0.27), (20.0, 12, 0.085, 0.40), (60.0, 13, 0.141, 0.47)]
+        {
             let mut dice = Dice::new(seed);
-            let (runs, mut plain_passes, mut corrected_passes) = (400, 0, 0);
+            let (runs, mut plain_passes, mut corrected_passes) = (4000, 0, 0);
             for _ in 0..runs {
                 let slices: Vec<Slice> = (0..72)
                     .map(|_| {
@@ -240,8 +244,8 @@ mod tests {
                 corrected_passes += u32::from(good(dispersion.phi));
             }
             let share = |passes| f64::from(passes) / f64::from(runs);
-            assert!(share(corrected_passes) <= 0.14, "{mean_burst}: {}", share(corrected_passes));
-            assert!(share(plain_passes) >= 0.22, "{mean_burst}: {}", share(plain_passes));
+            assert!(share(corrected_passes) <= most, "{mean_burst}: {}", share(corrected_passes));
+            assert!(share(plain_passes) >= least, "{mean_burst}: {}", share(plain_passes));
         }
     }
 }

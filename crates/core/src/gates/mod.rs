@@ -4,6 +4,7 @@
 
 pub mod anytime;
 pub mod bake;
+pub mod beside;
 pub mod canary;
 pub mod compare;
 #[cfg(test)]

@@ -133,7 +133,7 @@ impl Objective {
 /// Returns whether a share can be proven or broken at all: not 0 or 1, nor so close to them that no
 /// service has the requests.
 pub fn is_provable(share: f64) -> bool {
-    (0.999e-9..=1.0 - 0.999e-9).contains(&share)
+    (0.999e-8..=1.0 - 0.999e-8).contains(&share)
 }
 
 /// Builds the objectives that a gate judges: those it names, else all that are declared, each with

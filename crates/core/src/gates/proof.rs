@@ -84,7 +84,8 @@ pub fn bake_plan(limit: Proportion, rate: Rate, duration: Millis) -> Said {
             let most = grouped(most);
             Said::new(
                 format!(
-                    "{duration}、{rate} 共 {requests} 个请求:失败不超过 {most} 个({seen})才能证明 ≤ {share}。"
+                    "{duration}、{rate} 共 {requests} 个请求:\
+                     失败不超过 {most} 个({seen})才能证明 ≤ {share}。"
                 ),
                 format!(
                     "{duration} at {rate} are {requests} requests: at most {most} bad ones \
@@ -121,7 +122,8 @@ pub fn canary_plan(rate: Rate, share: SharePercent, hold: Millis) -> Said {
     let requests = grouped(n);
     Said::new(
         format!(
-            "总量 {rate},灰度 {share},{hold} = {requests} 个请求:零失败也只能排除高于 {bound} 的失败率。"
+            "总量 {rate},灰度 {share},{hold} = {requests} 个请求:\
+             零失败也只能排除高于 {bound} 的失败率。"
         ),
         format!(
             "{rate} in all, {share} canary, {hold} = {requests} requests: zero errors rule out \

@@ -50,17 +50,40 @@ pub(super) fn of(judged: &ObjectiveJudgement) -> Said {
                 format!("at least {lower} > limit {limit} ({}): {}.", look.en, title.en),
             ),
         },
-        Verdict::NotYet | Verdict::Invalid => with_needed(
-            judged,
-            Said::new(
-                format!("真实比例在 {lower} 到 {upper} 之间,限值 {limit}({})", look.zh),
-                format!("truly between {lower} and {upper}, limit {limit} ({})", look.en),
-            ),
-        ),
+        Verdict::NotYet | Verdict::Invalid => {
+            let bursts = bursts(judged);
+            with_needed(
+                judged,
+                Said::new(
+                    format!(
+                        "真实比例在 {lower} 到 {upper} 之间,限值 {limit}({}{})",
+                        look.zh, bursts.zh
+                    ),
+                    format!(
+                        "truly between {lower} and {upper}, limit {limit} ({}{})",
+                        look.en, bursts.en
+                    ),
+                ),
+            )
+        }
     };
     Said::new(
         format!("{}{count_zh},{}", head.zh, body.zh),
         format!("{}{count_en}; {}", head.en, body.en),
+    )
+}
+
+/// Says why a bound on the right side of the limit decides nothing yet: with fewer than 24 slices
+/// it cannot be told how much the bad requests clump, and they count twice near the limit.
+fn bursts(judged: &ObjectiveJudgement) -> Said {
+    let is_near = judged.upper <= judged.limit || judged.lower > judged.limit;
+    if judged.is_phi_reliable || !is_near {
+        return Said::new("", "");
+    }
+    let slices = judged.slices;
+    Said::new(
+        format!(";只有 {slices} 个时间片,突发按两倍计"),
+        format!("; only {slices} slices of time, so bursts count twice"),
     )
 }
 

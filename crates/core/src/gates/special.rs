@@ -19,7 +19,8 @@ const STIRLING_FROM: f64 = 10.0;
 /// Continued fractions and series need about the square root of their largest parameter in terms;
 /// this bound covers 10^10 events.
 const MAX_TERMS: u32 = 200_000;
-/// Newton's error is squared at each step, so a relative step as small as this is the last one.
+/// The error is squared at each step or better, so a relative step as small as this is the last
+/// one.
 const SMALL_STEP: f64 = 3e-8;
 /// From this shape on, and this near to the mean (in squared deviations), the uniform expansion of
 /// the gamma tails is exact to double precision and far cheaper than a series of a thousand terms.
@@ -56,7 +57,7 @@ const TEMME: [&[f64]; 4] = [
     &[25.0 / 6048.0, -139.0 / 51_840.0, 1.0 / 1296.0, 2.009_387_860_082_3e-6],
     &[6.494_341_563_786_008e-4, 2.294_720_936_213_992e-4],
 ];
-/// Newton steps with bisection as the fallback; a bracket of doubles closes in fewer.
+/// Halley's steps with bisection as the fallback; a bracket of doubles closes in fewer.
 const MAX_STEPS: u32 = 200;
 
 /// Returns ln Γ(x) for x > 0.
@@ -130,7 +131,8 @@ pub fn beta_quantile(q: f64, a: f64, b: f64) -> f64 {
     let ln_constant = ln_beta(a, b);
     let density = |x: f64| ((a - 1.0) * x.ln() + (b - 1.0) * (-x).ln_1p() - ln_constant).exp();
     let excess = |x: f64| quantile_excess(ln_beta_tails(a, b, x), q);
-    root(excess, density, a / (a + b), 0.0, 1.0)
+    let bend = |x: f64| (a - 1.0) / x - (b - 1.0) / (1.0 - x);
+    root(Curve { excess, density, bend }, a / (a + b), 1.0)
 }
 
 /// Returns both tails of the gamma distribution with scale 1 at x, as logarithms.
@@ -158,7 +160,9 @@ pub fn gamma_quantile(q: f64, shape: f64) -> f64 {
     let density = |x: f64| (ln_gamma_front(shape, x) - x.ln()).exp();
     let excess = |x: f64| quantile_excess(ln_gamma_tails(shape, x), q);
     // Beyond mean + 40 deviations + 800 no tail that a double can hold is left.
-    root(excess, density, gamma_guess(q, shape), 0.0, shape + 40.0 * shape.sqrt() + 800.0)
+    let bend = |x: f64| (shape - 1.0) / x - 1.0;
+    let end = shape + 40.0 * shape.sqrt() + 800.0;
+    root(Curve { excess, density, bend }, gamma_guess(q, shape), end)
 }
 
 /// Returns the p-value of a chi-square statistic with one degree of freedom.
@@ -302,29 +306,37 @@ fn away_from_zero(value: f64) -> f64 {
     if value.abs() < 1e-300 { 1e-300 } else { value }
 }
 
-/// Finds the root of a rising function by Newton's method inside a bracket; a step that would leave
-/// the bracket halves it instead.
-fn root(
-    excess: impl Fn(f64) -> f64,
-    slope: impl Fn(f64) -> f64,
-    start: f64,
-    mut low: f64,
-    end: f64,
-) -> f64 {
-    let mut x = start;
-    let mut high = end;
+/// A distribution function less the probability sought, its density, and the derivative of the
+/// density's logarithm.
+struct Curve<F, D, B> {
+    excess: F,
+    density: D,
+    bend: B,
+}
+
+/// Finds where a distribution function takes a value, between 0 and `end`, by Halley's method; a
+/// step that would leave the bracket halves it instead.
+fn root<F, D, B>(curve: Curve<F, D, B>, start: f64, end: f64) -> f64
+where
+    F: Fn(f64) -> f64,
+    D: Fn(f64) -> f64,
+    B: Fn(f64) -> f64,
+{
+    let (mut low, mut high, mut x) = (0.0, end, start);
     for _ in 0..MAX_STEPS {
-        let value = excess(x);
+        let value = (curve.excess)(x);
         if value > 0.0 {
             high = x;
         } else {
             low = x;
         }
-        let newton = x - value / slope(x);
-        if (newton - x).abs() <= x.min(end - x) * SMALL_STEP {
-            return newton.clamp(low, high);
+        let newton = value / (curve.density)(x);
+        // The correction is bounded, so that far from the root the step stays one of Newton's kind.
+        let better = x - newton / (1.0 - 0.5 * newton * (curve.bend)(x)).clamp(0.5, 2.0);
+        if (better - x).abs() <= x.min(end - x) * SMALL_STEP {
+            return better.clamp(low, high);
         }
-        let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
+        let next = if better > low && better < high { better } else { 0.5 * (low + high) };
         if high - low <= x.abs() * 2.0 * f64::EPSILON {
             return next;
         }

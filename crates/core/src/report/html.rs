@@ -14,15 +14,17 @@ use crate::say::{Lang, Text};
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1d2129;--paper:#fff;--soft:#667;--line:#d5d9e0;--good:#12723f;\
 --bad:#b3261e;--hold:#8a5a00;--bar:#8aa4c8}\
-@media(prefers-color-scheme:dark){:root{--ink:#e6e8ec;--paper:#16181d;--soft:#9aa3b2;--line:#343a46;\
+@media(prefers-color-scheme:dark){:root{--ink:#e6e8ec;--paper:#16181d;--soft:#9aa3b2;\
+--line:#343a46;\
 --good:#58c48a;--bad:#ff8a80;--hold:#e0b050;--bar:#4f6b94}}\
 body{font:15px/1.55 system-ui,'Noto Sans CJK SC','Microsoft YaHei',sans-serif;color:var(--ink);\
 background:var(--paper);max-width:56rem;margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .5rem;border-bottom:1px solid \
 var(--line)}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem \
-.25rem 0;vertical-align:top}th{color:var(--soft);font-weight:500}\
+.25rem 0;vertical-align:top}.one{white-space:nowrap}th{color:var(--soft);font-weight:500}\
 .good{color:var(--good)}.bad{color:var(--bad)}.hold{color:var(--hold)}.soft{color:var(--soft)}\
-.banner{font-size:1.1rem;font-weight:600;margin:.4rem 0 1rem}code{font-family:ui-monospace,monospace;\
+.banner{font-size:1.1rem;font-weight:600;margin:.4rem 0 1rem}\
+code{font-family:ui-monospace,monospace;\
 background:color-mix(in srgb,var(--ink) 8%,transparent);padding:.1rem .3rem;border-radius:3px}\
 svg{width:100%;height:auto;margin:.3rem 0 1rem}.bar{fill:var(--bar)}.over{fill:var(--bad)}\
 .hatch{stroke:var(--paper);stroke-width:2}.axis{stroke:var(--line)}.limit{stroke:var(--bad);\
@@ -97,7 +99,8 @@ fn steps(page: &mut String, report: &ReleaseReport, lang: Lang) {
         let StepReport { title, took_ms, verdict, says, .. } = step;
         let _ = write!(
             page,
-            "<tr><th>{}</th><td class=\"soft\">{}</td><td class=\"{}\">{}</td><td>{}</td></tr>",
+            "<tr><th>{}</th><td class=\"soft one\">{}</td><td class=\"one {}\">{}</td>\
+             <td>{}</td></tr>",
             escape(title.get(lang)),
             seconds(*took_ms),
             verdict.map_or("", class_of),
@@ -156,7 +159,10 @@ fn causes(page: &mut String, report: &ReleaseReport, lang: Lang) {
 }
 
 fn gates(page: &mut String, report: &ReleaseReport, lang: Lang) {
-    for judgement in &report.judgements {
+    // What decided comes first.
+    let mut judgements: Vec<&Judgement> = report.judgements.iter().collect();
+    judgements.sort_by_key(|judgement| judgement.verdict != Verdict::Bad);
+    for judgement in judgements {
         let Judgement { gate, verdict, objectives, warnings, .. } = judgement;
         let _ = write!(
             page,
@@ -168,6 +174,8 @@ fn gates(page: &mut String, report: &ReleaseReport, lang: Lang) {
         for warning in warnings {
             let _ = write!(page, "<p class=\"hold\">{}</p>", escape(warning.get(lang)));
         }
+        let mut objectives: Vec<&ObjectiveJudgement> = objectives.iter().collect();
+        objectives.sort_by_key(|objective| objective.verdict != Verdict::Bad);
         for objective in objectives {
             let ObjectiveJudgement { sentence, verdict, .. } = objective;
             let _ = write!(

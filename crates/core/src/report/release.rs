@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
+use crate::gates::evidence::EvidenceRecord;
 use crate::gates::{Judgement, ObjectiveJudgement};
 use crate::name::ServiceName;
 use crate::rollout::verdict::Verdict;
@@ -42,6 +43,9 @@ pub struct ReleaseReport {
     pub findings: Vec<Finding>,
     /// What the gates found, in order; the last judgement of each.
     pub judgements: Vec<Judgement>,
+    /// The records that the verdicts rest on, one for each objective: their canonical texts hash to
+    /// the digest in journal and audit log, and they give the same verdict again.
+    pub evidence: Vec<EvidenceRecord>,
     /// The slices of traffic that explain a bad verdict, likeliest first.
     pub causes: Vec<CauseLine>,
     /// What users' traffic saw meanwhile.
@@ -95,7 +99,7 @@ impl ReleaseReport {
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     match percent {
-        p if p == 0.0 => "0 %".to_owned(),
+        0.0 => "0 %".to_owned(),
         p if p < 0.1 => format!("{p:.4} %"),
         p if p < 1.0 => format!("{p:.3} %"),
         p => format!("{p:.2} %"),

@@ -203,8 +203,10 @@ impl Selection<'_> {
     pub fn slice(&self, range: Range<usize>) -> Slice {
         let mut slice = Slice::default();
         for rows in &self.rows {
-            slice.n += rows.before(range.end, 0) - rows.before(range.start, 0);
-            slice.x += rows.before(range.end, self.column) - rows.before(range.start, self.column);
+            let from = rows.pair_before(range.start, self.column);
+            let until = rows.pair_before(range.end, self.column);
+            slice.n += until.n - from.n;
+            slice.x += until.x - from.x;
         }
         slice
     }
@@ -212,11 +214,17 @@ impl Selection<'_> {
     /// Returns the counts of equal parts of a stretch; the last part may be shorter.
     pub fn slices(&self, range: Range<usize>, per_slice: usize) -> Vec<Slice> {
         let step = per_slice.max(1);
-        range
-            .clone()
-            .step_by(step)
-            .map(|from| self.slice(from..(from + step).min(range.end)))
-            .collect()
+        let mut slices = vec![Slice::default(); range.len().div_ceil(step)];
+        for rows in &self.rows {
+            let mut from = rows.pair_before(range.start, self.column);
+            for (slice, at) in slices.iter_mut().zip(range.clone().step_by(step)) {
+                let until = rows.pair_before((at + step).min(range.end), self.column);
+                slice.n += until.n - from.n;
+                slice.x += until.x - from.x;
+                from = until;
+            }
+        }
+        slices
     }
 }
 
@@ -224,6 +232,8 @@ impl Selection<'_> {
 #[derive(Clone, Debug)]
 struct Rows {
     width: usize,
+    /// How many windows are summed.
+    sealed: usize,
     /// One row more than windows are sealed; row i holds the sums of the windows before i.
     sums: Vec<u64>,
     tail: Vec<u64>,
@@ -231,15 +241,11 @@ struct Rows {
 
 impl Rows {
     fn new(width: usize) -> Self {
-        Self { width, sums: vec![0; width], tail: Vec::new() }
-    }
-
-    fn sealed(&self) -> usize {
-        self.sums.len() / self.width - 1
+        Self { width, sealed: 0, sums: vec![0; width], tail: Vec::new() }
     }
 
     fn add(&mut self, index: usize, values: &[u64]) {
-        let sealed = self.sealed();
+        let sealed = self.sealed;
         if index < sealed {
             for row in self.sums[(index + 1) * self.width..].chunks_exact_mut(self.width) {
                 add_row(row, values);
@@ -258,16 +264,20 @@ impl Rows {
             add_row(&mut self.sums[last + self.width..], raw);
         }
         self.tail.drain(..over * self.width);
+        self.sealed += over;
     }
 
-    /// Returns the sum of a column over the windows before a place.
-    fn before(&self, index: usize, column: usize) -> u64 {
-        let sealed = self.sealed();
-        if index <= sealed {
-            return self.sums[index * self.width + column];
+    /// Returns the sums of requests and of a column over the windows before a place.
+    fn pair_before(&self, index: usize, column: usize) -> Slice {
+        let sealed = self.sealed;
+        let row = index.min(sealed) * self.width;
+        let mut sum = Slice { n: self.sums[row], x: self.sums[row + column] };
+        let unsummed = index.saturating_sub(sealed);
+        for raw in self.tail.chunks_exact(self.width).take(unsummed) {
+            sum.n += raw[0];
+            sum.x += raw[column];
         }
-        let raw = self.tail.chunks_exact(self.width).take(index - sealed);
-        self.sums[sealed * self.width + column] + raw.map(|row| row[column]).sum::<u64>()
+        sum
     }
 }
 
@@ -315,7 +325,15 @@ mod tests {
             let until = u.int_in_range(from..=120)?;
             let route = Route("GET /".to_owned());
             let selection = timeline.select(Some(&route), Arm::Green, Metric::Slow(950));
-            let got = selection.expect("950 ms is kept").slice(from..until);
+            let selection = selection.expect("950 ms is kept");
+            let per_slice = u.int_in_range(1..=50)?;
+            let parts = selection.slices(from..until, per_slice);
+            let one_by_one: Vec<Slice> = (from..until)
+                .step_by(per_slice)
+                .map(|at| selection.slice(at..(at + per_slice).min(until)))
+                .collect();
+            assert_eq!(parts, one_by_one);
+            let got = selection.slice(from..until);
             let sum = |part: fn(&Slice) -> u64| plain[from..until].iter().map(part).sum::<u64>();
             assert_eq!(got, Slice { n: sum(|s| s.n), x: sum(|s| s.x) });
             Ok(())

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use guanka_core::name::Digest;
-use guanka_core::rollout::effect::{Action, Effect};
+use guanka_core::rollout::effect::{Action, Effect, Lane};
 use guanka_core::rollout::event::{Event, Fault};
 use guanka_core::say::Said;
 use guanka_world::releases::Store;
@@ -16,6 +16,9 @@ use super::service::Service;
 use super::share::ShareCommand;
 use super::stores::{Agent, lock};
 use super::{arms, bake, lease, load, share};
+
+/// How many releases a host keeps for going back.
+const RELEASES_KEPT: usize = 5;
 
 /// Performs an effect, or gives the answer it already had.
 pub(super) fn perform(
@@ -77,14 +80,17 @@ fn work(
             Ok(match Store::new(&agent.host, &service.name).verify(release) {
                 Ok(_) => Event::StageDone { host: host.clone(), seq },
                 Err(error) => {
-                    let fault = Fault::Other(error.to_string());
+                    let fault = Fault::Other(error.said());
                     Event::StageFailed { host: host.clone(), seq, fault }
                 }
             })
         }
         Action::StartArm { host, arm } => {
             let command = ArmCommand { host: host.clone(), seq, arm: *arm };
-            Ok(arms::start(agent, service, &command, release, progress))
+            match arms::start(agent, service, &command, release, progress) {
+                Ok(event) => Ok(event),
+                Err(obstacle) => return obstacle,
+            }
         }
         Action::BeginBake { host } => {
             bake::begin(agent, service).map(|()| Event::BakeBegun { host: host.clone(), seq })
@@ -100,8 +106,11 @@ fn work(
             };
             Ok(share::set(agent, service, &command))
         }
-        Action::KeepCandidate { host, arm } => share::keep(agent, service, *arm)
-            .map(|serves| Event::Kept { host: host.clone(), seq, serves }),
+        Action::KeepCandidate { host, arm } => share::keep(agent, service, *arm).map(|serves| {
+            // Older releases beyond these go; those that an arm points to never do.
+            let _ = Store::new(&agent.host, &service.name).prune(RELEASES_KEPT, &[]);
+            Event::Kept { host: host.clone(), seq, serves }
+        }),
         Action::StopArm { host, arm } => {
             bake::end(agent, service);
             let command = ArmCommand { host: host.clone(), seq, arm: *arm };
@@ -126,12 +135,16 @@ fn remember(agent: &Agent, service: &Service, key: &str, answer: &Answer) {
     }
 }
 
-/// Returns whether a newer command of the same kind was seen; else this one is the newest.
+/// Returns whether a newer command of the same lane was seen; else this one is the newest. Commands
+/// that undo each other stand in one lane: an old start must not come behind a stop.
 fn is_older(service: &Service, effect: &Effect) -> bool {
+    let lane = effect.key.kind.lane();
+    if lane == Lane::Other {
+        return false;
+    }
     let mut newest = lock(&service.newest);
-    let kind = effect.key.kind.word().to_owned();
     let own = (effect.epoch, effect.key.seq);
-    let known = newest.entry(kind).or_insert(own);
+    let known = newest.entry(lane).or_insert(own);
     if own < *known {
         return true;
     }

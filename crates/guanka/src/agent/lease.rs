@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use guanka_core::name::ServiceName;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::store::StoreError;
-use guanka_world::transport::wire::{Answer, LeaseView};
+use guanka_world::transport::wire::{Answer, LeaseView, Taking};
 use guanka_world::{clock, files, process};
 use serde::{Deserialize, Serialize};
 
@@ -59,9 +59,15 @@ impl Lease {
 }
 
 /// Takes the lease with the next epoch, or says who holds it.
-pub(super) fn take(agent: &Agent, service: &Service, holder: &str) -> Result<Answer, StoreError> {
+pub(super) fn take(
+    agent: &Agent,
+    service: &Service,
+    holder: &str,
+    taking: Taking,
+) -> Result<Answer, StoreError> {
     let mut lease = lock(&service.lease);
-    if let Some(held) = lease.as_ref().filter(|l| l.is_held() && l.stored.holder != holder) {
+    let others = |held: &&Lease| held.is_held() && held.stored.holder != holder;
+    if let (Taking::Free, Some(held)) = (taking, lease.as_ref().filter(others)) {
         return Ok(Answer::Held {
             holder: held.stored.holder.clone(),
             since_ms: held.stored.since_ms,

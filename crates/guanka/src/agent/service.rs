@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use guanka_core::facts::declared::{Declared, Indicator, Limit};
 use guanka_core::name::{Arm, ServiceName};
+use guanka_core::rollout::effect::Lane;
 use guanka_core::signals::request::Counting;
 use guanka_core::signals::route::RouteTable;
 use guanka_world::hostroot::HostRoot;
@@ -29,8 +30,8 @@ pub(super) struct Service {
     pub(super) held: Mutex<BTreeMap<Arm, HeldPort>>,
     pub(super) health: Mutex<Health>,
     pub(super) log: Mutex<Followed>,
-    /// The newest number of each kind of command, with its epoch: an older one is refused.
-    pub(super) newest: Mutex<BTreeMap<String, (u64, u64)>>,
+    /// The newest number of each lane of commands, with its epoch: an older one is refused.
+    pub(super) newest: Mutex<BTreeMap<Lane, (u64, u64)>>,
     /// One effect at a time changes the service.
     pub(super) doing: Mutex<()>,
 }

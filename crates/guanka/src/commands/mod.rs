@@ -1,5 +1,9 @@
 //! The subcommands, one file each, in the order of the help text.
 
+mod agent;
+mod audit;
+mod back;
+mod build;
 pub(crate) mod check;
 mod completions;
 mod doctor;
@@ -9,9 +13,16 @@ mod help;
 mod init;
 mod inventory;
 mod load;
+mod logs;
+mod plan;
 mod project;
 mod prove;
+mod report;
+mod resume;
 mod schema;
+mod ship;
+mod signals;
+mod status;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use guanka_core::say::{Lang, Said};
@@ -43,6 +54,26 @@ enum Verb {
     Check(check::Args),
     /// Explain a check or an error code, with examples.
     Explain(explain::Args),
+    /// Build the release alone, verified; same source, same digest.
+    Build(build::Args),
+    /// Show what shipping would change and how long each gate needs; changes nothing.
+    Plan(plan::Args),
+    /// Ship: checks, build, gates, canary, full, or back.
+    #[command(visible_aliases = ["deploy", "up"])]
+    Ship(ship::Args),
+    /// Show where everything is.
+    Status(status::Args),
+    /// Show the last lines of the arms' own output.
+    Logs(logs::Args),
+    /// Give the old release everything back.
+    #[command(visible_alias = "undo")]
+    Rollback(resume::Args),
+    /// Go on with a rollout that was interrupted or held.
+    Resume(resume::Args),
+    /// End a rollout; the stable release keeps or gets everything.
+    Abort(resume::AbortArgs),
+    /// Show how a release went, as text, JSON, Markdown or one page.
+    Report(report::Args),
     /// Load a service at a fixed rate and measure from the due time.
     Load(load::Args),
     /// List the Go programs that run on a host and what leads to them.
@@ -51,6 +82,12 @@ enum Verb {
     Doctor(doctor::Args),
     /// Say what the evidence shows: good 0, bad 3, else 9.
     Prove(prove::Args),
+    /// Show users' traffic by route and arm, as the gates count it.
+    Signals(signals::Args),
+    /// Check or print the audit log.
+    Audit(audit::Args),
+    /// Keep a host; the other commands start it where it does not run.
+    Agent(agent::Args),
     /// Print the JSON Schema of guanka.toml.
     Schema(schema::Args),
     /// Print completions for a shell.
@@ -81,10 +118,22 @@ fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
         Verb::Init(args) => init::run(args, terminal),
         Verb::Check(args) => check::run(args, terminal),
         Verb::Explain(args) => explain::run(args, terminal),
+        Verb::Build(args) => build::run(args, terminal),
+        Verb::Plan(args) => plan::run(args, terminal),
+        Verb::Ship(args) => ship::run(args, terminal),
+        Verb::Status(args) => status::run(args, terminal),
+        Verb::Logs(args) => logs::run(args, terminal),
+        Verb::Rollback(args) => resume::rollback(args, terminal),
+        Verb::Resume(args) => resume::run(args, terminal),
+        Verb::Abort(args) => resume::abort(args, terminal),
+        Verb::Report(args) => report::run(args, terminal),
         Verb::Load(args) => load::run(args, terminal),
         Verb::Inventory(args) => inventory::run(args, terminal),
         Verb::Doctor(args) => doctor::run(args, terminal),
         Verb::Prove(args) => prove::run(args, terminal),
+        Verb::Signals(args) => signals::run(args, terminal),
+        Verb::Audit(args) => audit::run(args, terminal),
+        Verb::Agent(args) => agent::run(args, terminal),
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),
         Verb::Exec(args) => exec::run(args, terminal),

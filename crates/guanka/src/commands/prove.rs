@@ -109,10 +109,12 @@ impl Proof {
             Said::new(format!("{}({code})", title.zh), format!("{} ({code})", title.en)),
             Said::new(
                 format!(
-                    "  {all} 个请求中 {bad} 个失败:真实比例在 {lower} 到 {upper} 之间({form_zh}),限值 {limit}。"
+                    "  {all} 个请求中 {bad} 个失败:\
+                     真实比例在 {lower} 到 {upper} 之间({form_zh}),限值 {limit}。"
                 ),
                 format!(
-                    "  {bad} of {all} requests bad: truly between {lower} and {upper} ({form_en}), limit {limit}."
+                    "  {bad} of {all} requests bad: truly between {lower} and \
+                     {upper} ({form_en}), limit {limit}."
                 ),
             ),
         ];
@@ -121,7 +123,8 @@ impl Proof {
         }
         lines.push(Said::new(
             "  假定失败彼此独立;门禁按时间片修正突发,只会更严。",
-            "  Bad requests are taken as independent; a gate corrects for bursts and is only stricter.",
+            "  Bad requests are taken as independent; a gate corrects for bursts and is only \
+             stricter.",
         ));
         lines
     }
@@ -229,9 +232,9 @@ fn limit_of(text: &str) -> Result<Proportion, Failure> {
         return Ok(limit);
     }
     Err(usage(Said::new(
-        format!("限值 {text} 无法证明:须大于 0%(不小于 0.0000001%)且小于 100%。"),
+        format!("限值 {text} 无法证明:须大于 0%(不小于 0.000001%)且小于 100%。"),
         format!(
-            "a limit of {text} cannot be proven: more than 0% (0.0000001% at least) and less than \
+            "a limit of {text} cannot be proven: more than 0% (0.000001% at least) and less than \
              100% can."
         ),
     )))
@@ -290,7 +293,7 @@ mod tests {
             args(2, 1, "1%"),
             args(0, 10, "0%"),
             args(0, 10, "100%"),
-            args(0, 10, "0.00000001%"),
+            args(0, 10, "0.0000001%"),
             args(0, 10, "0.01"),
             args(0, MOST_REQUESTS + 1, "1%"),
             Args { rate: Some("2".to_owned()), bad: None, total: None, ..args(0, 0, "1%") },

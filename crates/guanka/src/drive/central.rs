@@ -28,6 +28,9 @@ pub(crate) struct Central {
     pub(crate) project: PathBuf,
     /// What was built, with its folder.
     built: Option<(PathBuf, Manifest)>,
+    /// A release that lies on the host already and passed its gates in its own time: going back to
+    /// it needs neither checks nor a build.
+    kept: Option<ReleaseId>,
     /// Findings of the static gate that block.
     pub(crate) findings: Vec<Finding>,
     /// The last judgement of each gate, in the order in which they began.
@@ -44,6 +47,7 @@ impl Central {
             declared,
             project,
             built: None,
+            kept: None,
             findings: Vec::new(),
             judged: Vec::new(),
             build_failed: None,
@@ -51,8 +55,16 @@ impl Central {
         }
     }
 
+    /// Begins with a release that lies on the host already.
+    pub(crate) fn of_kept(declared: Declared, project: PathBuf, release: ReleaseId) -> Self {
+        Self { kept: Some(release), ..Self::new(declared, project) }
+    }
+
     /// Runs the static checks over source and host together.
     pub(crate) fn check(&mut self, progress: &Progress) -> Result<Event, Failure> {
+        if self.kept.is_some() {
+            return Ok(Event::ChecksDone { result: CheckResult::Passed, evidence: None });
+        }
         let root = match self.declared.env.hosts.first() {
             Some(HostAddress::Local(root)) => Some(PathBuf::from(root)),
             _ => None,
@@ -77,6 +89,9 @@ impl Central {
 
     /// Builds the release. What was built before a crash is built again to the same digest.
     pub(crate) fn build(&mut self, ledger: &Ledger, progress: &Progress) -> Result<Event, Failure> {
+        if let Some(release) = self.kept.clone() {
+            return Ok(Event::BuildDone { release, past: Past::Clean });
+        }
         progress.working(&Said::new("正在构建", "building"));
         let target = self.target();
         match build::build(&self.project, &self.declared, &target, &self.work()) {
@@ -105,6 +120,9 @@ impl Central {
 
     /// Sends the release to the host, building it again where this driver has not built it itself.
     pub(crate) fn send(&mut self, link: &mut Link, epoch: u64) -> Result<(), Failure> {
+        if self.kept.is_some() {
+            return Ok(());
+        }
         if self.built.is_none() {
             let built = build::build(&self.project, &self.declared, &self.target(), &self.work())
                 .map_err(|error| failed_build(&self.project, &error))?;
@@ -118,6 +136,11 @@ impl Central {
             manifest: Box::new(manifest.clone()),
         };
         link.ask_with_files(&request, &paths).map(|_| ())
+    }
+
+    /// Returns whether there is a source to send the release from again.
+    pub(crate) fn can_send(&self) -> bool {
+        self.kept.is_none()
     }
 
     /// Keeps what a gate found; a newer judgement of the same gate takes the older one's place.

@@ -18,7 +18,7 @@ use crate::failure::codes::JOURNAL;
 
 /// A row of the journal: what began a rollout, and what happened to it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "row")]
+#[serde(rename_all = "snake_case", tag = "row", content = "with")]
 pub(crate) enum Row {
     /// A rollout begins; its settings are kept with it, so that a resume needs no source tree.
     Begun {

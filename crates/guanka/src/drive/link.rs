@@ -2,7 +2,6 @@
 //! asked again over a restart, and with every refusal turned into a failure a person can act on.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use guanka_core::facts::declared::HostAddress;
 use guanka_core::name::ServiceName;
@@ -11,10 +10,12 @@ use guanka_core::rollout::clock::Reading;
 use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::transport::client::Client;
-use guanka_world::transport::wire::{Answer, FailedKind, PROTOCOL, Request};
+use guanka_world::transport::wire::{Answer, FailedKind, PROTOCOL, Request, Taking};
 use guanka_world::{clock, files, process};
 
-use crate::failure::codes::{AGENT, CHAIN, FENCED, HOST_REFUSED, LOCKED, NOT_THERE, SSH_LATER};
+use crate::failure::codes::{
+    AGENT, CHAIN, DAMAGED, FENCED, HOST_REFUSED, LOCKED, NOT_THERE, PORT_TAKEN, SSH_LATER,
+};
 use crate::failure::{Failure, because};
 
 /// How long one answer may take: the reload of an install waits for old workers.
@@ -57,19 +58,22 @@ impl Link {
         self.host.root()
     }
 
-    /// Asks; over a restart of the agent the same question is asked again, which is allowed for each.
+    /// Asks; over a restart of the agent the same question is asked again, which is allowed for
+    /// each.
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, Failure> {
+        let mut last = std::io::Error::other("no connection");
         for _ in 0..3 {
             if self.client.is_none() {
                 self.connect()?;
             }
             match self.client.as_mut().map(|client| client.ask(request)) {
                 Some(Ok(answer)) => return checked(answer),
-                _ => self.client = None,
+                Some(Err(error)) => last = error,
+                None => {}
             }
+            self.client = None;
         }
-        let gone = std::io::Error::other("the agent hangs up on this question each time");
-        Err(unreachable(self.host.root(), &gone))
+        Err(unreachable(self.host.root(), &last))
     }
 
     /// Asks and sends files along.
@@ -135,9 +139,8 @@ impl Link {
         let own = process::own_program().map_err(|error| failed(&error))?;
         let log = self.host.at("/var/log/guanka/agent.log");
         files::make_dir(&self.host.at("/var/log/guanka"), 0o755).map_err(|e| failed(&e))?;
-        let mut command = Command::new(own);
-        command.args(["agent", "--root"]).arg(root);
-        process::start_detached(&mut command, &log).map_err(|error| failed(&error))?;
+        let arguments = ["agent".as_ref(), "--root".as_ref(), root.as_os_str()];
+        process::start_detached(&own, &arguments, &log).map_err(|error| failed(&error))?;
         Ok(())
     }
 }
@@ -151,6 +154,8 @@ fn checked(answer: Answer) -> Result<Answer, Failure> {
                 FailedKind::Fenced => &FENCED,
                 FailedKind::NotThere => &NOT_THERE,
                 FailedKind::Broken => &CHAIN,
+                FailedKind::PortTaken => &PORT_TAKEN,
+                FailedKind::Damaged => &DAMAGED,
             };
             let doing = Said::new("正在请主机上的 agent 做事", "asking the host's agent");
             Err(Failure::new(code, doing, why).next(next))
@@ -192,6 +197,6 @@ pub(crate) fn unexpected(answer: &Answer) -> Failure {
 }
 
 /// Returns the request that takes a service's lease for this process.
-pub(crate) fn take_lease(service: &ServiceName) -> Request {
-    Request::TakeLease { service: service.clone(), holder: crate::agent::own_name() }
+pub(crate) fn take_lease(service: &ServiceName, taking: Taking) -> Request {
+    Request::TakeLease { service: service.clone(), holder: crate::agent::own_name(), taking }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod central;
 pub(crate) mod driver;
 mod evidence;
+pub(crate) mod foretell;
 pub(crate) mod ledger;
 pub(crate) mod link;
 pub(crate) mod progress;

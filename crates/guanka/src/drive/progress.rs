@@ -1,5 +1,5 @@
-//! What a person sees while a release is under way: a line when a step begins and ends, a moving line
-//! on a terminal in between, and one JSON object per event for machines.
+//! What a person sees while a release is under way: a line when a step begins and ends, a moving
+//! line on a terminal in between, and one JSON object per event for machines.
 
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
@@ -18,8 +18,8 @@ use serde_json::json;
 
 use crate::terminal::{Terminal, width};
 
-/// How many probes of the agent a candidate that was ready may fail before its readiness is lost: the
-/// agent counts the declared failures itself, so one look is enough.
+/// How many probes of the agent a candidate that was ready may fail before its readiness is lost:
+/// the agent counts the declared failures itself, so one look is enough.
 const READY_SEEN: bool = true;
 
 /// Tells how a rollout goes.
@@ -77,7 +77,7 @@ impl Progress {
 
     /// Tells how far a long effect is.
     pub(crate) fn working(&self, said: &Said) {
-        if self.terminal.json {
+        if self.terminal.json || said.en == "begun" {
             return;
         }
         let text = self.terminal.said(said).to_owned();
@@ -133,11 +133,16 @@ impl Progress {
         }
     }
 
+    /// Tells what a gate needs before it can prove anything.
+    pub(crate) fn foretold(&self, said: &Said) {
+        self.say("needs", "needs", &Said::new(format!("  {}", said.zh), format!("  {}", said.en)));
+    }
+
     /// Tells what the static checks found.
     pub(crate) fn checked(&self, run: &CheckRun) {
         let (findings, block) = (run.findings.len(), run.blocking());
         let unknown = run.unknowns.len();
-        self.step_note(&Said::new(
+        self.note(&Said::new(
             format!("静态检查:发现 {findings} 个,其中 {block} 个拦截,{unknown} 个无法判断"),
             format!("static checks: {findings} findings, {block} block, {unknown} unknown"),
         ));
@@ -147,7 +152,7 @@ impl Progress {
     pub(crate) fn built(&self, release: &Digest, go: &str, manifest: &Manifest) {
         let size: u64 = manifest.files.iter().map(|file| file.size_bytes).sum();
         let (short, mega) = (release.short(), Bytes(size).0 as f64 / f64::from(1 << 20));
-        self.step_note(&Said::new(
+        self.note(&Said::new(
             format!("已用 {go} 构建 {short},{mega:.1} MB"),
             format!("built {short} with {go}, {mega:.1} MB"),
         ));
@@ -171,7 +176,8 @@ impl Progress {
         self.clear();
     }
 
-    fn step_note(&self, said: &Said) {
+    /// Tells what happened beside the steps.
+    pub(crate) fn note(&self, said: &Said) {
         self.say("note", "note", said);
     }
 

@@ -1,17 +1,20 @@
 //! The report of a rollout, put together from its journal and what its gates found.
 
 use guanka_core::quantity::SharePercent;
-use guanka_core::report::release::{CauseLine, REPORT_SCHEMA, ReleaseReport, StepReport, seconds};
+use guanka_core::report::release::{CauseLine, REPORT_SCHEMA, ReleaseReport, StepReport};
 use guanka_core::report::text;
 use guanka_core::rollout::describe;
 use guanka_core::rollout::ending::Ending;
-use guanka_core::rollout::event::Event;
+use guanka_core::rollout::event::{Event, Fault};
 use guanka_core::rollout::journal::Record;
-use guanka_core::rollout::state::{BlockCause, HeldReason, Rollout, State};
+use guanka_core::rollout::state::{BlockCause, Cause, HeldReason, Rollout, State};
 use guanka_core::rollout::step::step;
 use guanka_core::rollout::verdict::Verdict;
 use guanka_core::say::{Said, Text};
+use guanka_core::signals::window::WINDOW;
 use guanka_world::clock;
+use guanka_world::store::metrics::Source;
+use guanka_world::transport::wire::{Answer, Request};
 
 use super::driver::{Driver, exit_of};
 use super::ledger::Chapter;
@@ -19,7 +22,9 @@ use crate::failure::Failure;
 use crate::terminal::Terminal;
 
 /// Puts the report together.
-pub(crate) fn assemble(driver: &Driver<'_>) -> Result<ReleaseReport, Failure> {
+pub(crate) fn assemble(driver: &mut Driver<'_>) -> Result<ReleaseReport, Failure> {
+    let failed_by_switch = failed_by_switch(driver)?;
+    let driver = &*driver;
     let rollout = &driver.rollout;
     let chapter = driver.ledger.newest().cloned();
     let ending = rollout.ending().unwrap_or(Ending::NotProven);
@@ -56,10 +61,40 @@ pub(crate) fn assemble(driver: &Driver<'_>) -> Result<ReleaseReport, Failure> {
         findings: driver.central.findings.clone(),
         judgements: driver.central.judged.iter().map(|j| j.judgement.clone()).collect(),
         causes,
+        evidence: driver.central.judged.iter().flat_map(|j| j.records.clone()).collect(),
         traffic: traffic(rollout, records),
-        failed_by_switch: None,
+        failed_by_switch,
         next: next(rollout, ending, number, driver),
     })
+}
+
+/// Returns how many requests could not reach the arm chosen for them around the moments at which
+/// the share changed; nothing where it never did.
+fn failed_by_switch(driver: &mut Driver<'_>) -> Result<Option<u64>, Failure> {
+    let Some(chapter) = driver.ledger.newest() else { return Ok(None) };
+    let changes: Vec<u64> = chapter
+        .records
+        .iter()
+        .filter(|record| matches!(record.event, Event::ShareSet { .. }))
+        .map(|record| record.clock.wall_ms)
+        .collect();
+    let Some(first) = changes.first() else { return Ok(None) };
+    let request = Request::Windows {
+        service: driver.ledger.service.clone(),
+        source: Source::Live,
+        from_ms: first.saturating_sub(WINDOW.0),
+        to_ms: i64::MAX as u64,
+    };
+    let windows = match driver.link.ask(&request)? {
+        Answer::Windows { windows, .. } => windows,
+        other => return Err(super::link::unexpected(&other)),
+    };
+    // A request that was under way at the change is logged in its window or in the next one.
+    let is_near = |start_ms: u64| {
+        changes.iter().any(|at| (start_ms..start_ms + 2 * WINDOW.0).contains(&(at + WINDOW.0)))
+    };
+    let near = windows.iter().filter(|window| is_near(window.start_ms));
+    Ok(Some(near.flat_map(|window| window.cells.values()).map(|cell| cell.failed_over).sum()))
 }
 
 /// Shows a report in the run's language, or as one JSON object.
@@ -89,8 +124,39 @@ fn ended(driver: &Driver<'_>, ending: Ending) -> Said {
     }
     match &driver.rollout.state {
         State::Done => ending.title().said(),
-        state => describe::state(state, &driver.rollout.spec),
+        state => {
+            let said = describe::state(state, &driver.rollout.spec);
+            let why = driver.ledger.newest().filter(|_| blames_host(state)).and_then(last_fault);
+            match why {
+                Some(why) => Said::new(
+                    format!("{}原因:{}", said.zh, why.zh),
+                    format!("{} The host says: {}", said.en, why.en),
+                ),
+                None => said,
+            }
+        }
     }
+}
+
+/// Returns whether a state was reached because a host could not do something.
+const fn blames_host(state: &State) -> bool {
+    matches!(
+        state,
+        State::Blocked { cause: BlockCause::Stage(_) | BlockCause::NotReady(_) }
+            | State::RolledBack { cause: Cause::NotReady(_) | Cause::ShareFailed(_) }
+            | State::RollbackFailed { .. }
+            | State::Held { reason: HeldReason::HostUnknown(_), .. }
+    )
+}
+
+/// Returns what a host said when it last could not do something.
+fn last_fault(chapter: &Chapter) -> Option<Said> {
+    chapter.records.iter().rev().find_map(|record| match &record.event {
+        Event::StageFailed { fault: Fault::Other(why), .. }
+        | Event::ArmFailed { fault: Fault::Other(why), .. }
+        | Event::ShareFailed { fault: Fault::Other(why), .. } => Some(why.clone()),
+        _ => None,
+    })
 }
 
 /// Returns the steps in order, with how long each took.
@@ -141,6 +207,18 @@ fn judge_step(step: &mut StepReport, driver: &Driver<'_>) {
             let is_blocked =
                 matches!(&driver.rollout.state, State::Blocked { cause: BlockCause::Checks });
             step.verdict = Some(if is_blocked { Verdict::Bad } else { Verdict::Good });
+            let count = driver.central.findings.len();
+            step.says = Said::new(
+                format!("七个检查点:{count} 个发现拦截发布"),
+                format!("the seven checkpoints: {count} findings block the release"),
+            );
+            return;
+        }
+        "build" => {
+            if let Some(built) = &driver.rollout.built {
+                let short = built.release.short();
+                step.says = Said::new(format!("制品 {short}"), format!("release {short}"));
+            }
             return;
         }
         _ => return,
@@ -224,6 +302,9 @@ fn traffic(rollout: &Rollout, records: &[Record]) -> Said {
 fn next(rollout: &Rollout, ending: Ending, number: u64, driver: &Driver<'_>) -> Said {
     let same = |text: String| Said::new(text.clone(), text);
     let env = format!(" --env {}", driver.ledger.service.env());
+    if let Some(failed) = &driver.central.build_failed {
+        return failed.next.clone();
+    }
     match (ending, &rollout.state) {
         (Ending::Promoted, _) => same(format!("guanka rollback{env}")),
         (Ending::HeldAsked, _) => same(format!("guanka resume{env}")),
@@ -234,6 +315,10 @@ fn next(rollout: &Rollout, ending: Ending, number: u64, driver: &Driver<'_>) -> 
         (_, State::Held { reason: HeldReason::Insufficient | HeldReason::Invalid, .. }) => {
             same(format!("guanka resume{env}"))
         }
+        (_, State::Blocked { cause: BlockCause::Stage(_) }) => Said::new(
+            format!("腾出空间或修好目录,再运行 guanka ship{env}"),
+            format!("make room or put the folder right, then guanka ship{env}"),
+        ),
         (Ending::NeedsHuman, _) => same(format!("guanka status{env}")),
         _ => same(format!("guanka report {number}{env} --html report.html")),
     }
@@ -250,9 +335,4 @@ const fn code_of(ending: Ending) -> &'static str {
         Ending::NotProven => "not_proven",
         Ending::Cancelled => "cancelled",
     }
-}
-
-/// Says how long something took, for lines of progress.
-pub(crate) fn took(ms: u64) -> String {
-    seconds(ms)
 }

@@ -1,4 +1,5 @@
-//! What is handed in: the project and its declaration become a rollout's spec, given what serves now.
+//! What is handed in: the project and its declaration become a rollout's spec, given what serves
+//! now.
 
 use std::path::{Path, PathBuf};
 
@@ -87,8 +88,8 @@ pub(crate) fn stable(view: &HostView) -> Option<Stable> {
     Some(Stable { release, arm })
 }
 
-/// Returns the name under which source is handed in, until its build gives it its own: the digest of
-/// where it is, what is declared, and the commit.
+/// Returns the name under which source is handed in, until its build gives it its own: the digest
+/// of where it is, what is declared, and the commit.
 fn submitted(declared: &Declared, project: &Path) -> ReleaseId {
     let revision = revision(project);
     let mut text = serde_json::to_string(declared).unwrap_or_default();
@@ -98,8 +99,8 @@ fn submitted(declared: &Declared, project: &Path) -> ReleaseId {
     ReleaseId { release: digest.clone(), artifact: digest.clone(), config: digest, revision }
 }
 
-/// Returns how people call the source: its short commit, `+` behind it where the tree has changes, or
-/// its folder's name where it is no repository.
+/// Returns how people call the source: its short commit, `+` behind it where the tree has changes,
+/// or its folder's name where it is no repository.
 pub(crate) fn revision(project: &Path) -> String {
     guanka_world::build::revision(project).unwrap_or_else(|| {
         let folder = std::path::absolute(project).unwrap_or_else(|_| PathBuf::from(project));

@@ -98,10 +98,23 @@ fn bake(reader: &mut Reader<'_, '_>, slos: &BTreeMap<String, Slo>) -> Option<Bak
         _ => Err(Said::new("live 或 synthetic", "live or synthetic")),
     });
     if traffic.is_empty() {
-        traffic.push(Traffic::Live);
+        traffic.push(Traffic::Synthetic);
     }
     traffic.sort();
     traffic.dedup();
+    if !traffic.contains(&Traffic::Synthetic) {
+        let what = Said::new(
+            "gates.bake.traffic 只有 live:观察期间候选版本没有用户流量,什么也证明不了",
+            "gates.bake.traffic is live alone: a candidate has no user's request in a bake, so \
+             nothing would be proven of it",
+        );
+        let next = Said::new(
+            "写成 [\"synthetic\", \"live\"];live 只用来发现候选版本影响了稳定臂",
+            "write [\"synthetic\", \"live\"]; live shows whether the stable arm is harmed",
+        );
+        let at = reader.place(PATH, "traffic");
+        return reader.problem(PATH, "traffic", at, what, next);
+    }
     let requests = reader.each(PATH, "requests", request);
     if traffic.contains(&Traffic::Synthetic) && requests.is_empty() {
         reader.missing(PATH, "requests", "[\"GET /products\"]");

@@ -312,7 +312,7 @@ pub const SECTIONS: &[Section] = &[
             key(
                 "traffic",
                 KeyKind::TextOrTexts,
-                "[\"live\"]",
+                "[\"synthetic\"]",
                 t(
                     "live、synthetic;各自判定,绝不合并",
                     "live, synthetic; each judged alone, never pooled",

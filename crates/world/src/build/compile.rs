@@ -2,8 +2,8 @@
 //!
 //! `-buildvcs=false`: with it on, the commit and its time would be in the program, and equal
 //! sources would give other digests in another commit, or in a copy without `.git`. The commit is
-//! recorded beside the release instead. `-trimpath` and an empty build id keep the folder's name and the
-//! cache's state out of the program.
+//! recorded beside the release instead. `-trimpath` and an empty build id keep the folder's name
+//! and the cache's state out of the program.
 
 use std::collections::BTreeMap;
 use std::fs;

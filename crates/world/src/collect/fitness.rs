@@ -154,8 +154,9 @@ pub fn module_file(folder: &Path) -> Option<(PathBuf, String)> {
     })
 }
 
-/// Returns what nginx's own test of a host root says. The test makes the pid file and log files that
-/// are missing; those are taken away again, so that an empty pid file does not mislead anybody.
+/// Returns what nginx's own test of a host root says. The test makes the pid file and log files
+/// that are missing; those are taken away again, so that an empty pid file does not mislead
+/// anybody.
 pub fn nginx_test(root: &Path, nginx: &Nginx) -> Result<Output, Reason> {
     let tree = HostTree::new(root);
     let Some(program) = super::nginx::program(&tree) else {

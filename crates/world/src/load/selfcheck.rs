@@ -92,7 +92,7 @@ impl Default for SelfCheckLimits {
 
 impl SelfCheck {
     /// Builds the record of a generator that has done nothing yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             lateness: Latency::default(),
             unsent: 0,

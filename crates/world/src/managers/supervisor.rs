@@ -89,8 +89,8 @@ impl Supervisor {
         Ok(Installed::Written)
     }
 
-    /// Returns whether both files of an arm are as they should be. The arm's own may have been stored
-    /// by somebody else before, so it alone says nothing.
+    /// Returns whether both files of an arm are as they should be. The arm's own may have been
+    /// stored by somebody else before, so it alone says nothing.
     fn is_installed(&self, spec: &ArmSpec) -> Result<bool, ManagerError> {
         let Ok(found) = fs::read_to_string(self.file(&spec.service, spec.arm)) else {
             return Ok(false);

@@ -45,6 +45,20 @@ pub fn resolve(host: &HostRoot, service: &ServiceName, wanted: Option<&str>) -> 
     look_up(host, name)?.ok_or_else(|| io::Error::other(format!("user {name} was not made")))
 }
 
+/// Makes a folder for data that outlives releases and gives it to the service's user. One that is
+/// there already is left as it is: its owner and mode are somebody's choice.
+pub fn give_folder(path: &Path, run_as: &RunAs) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o750))?;
+    if let RunAs::User { uid, gid, .. } = run_as {
+        std::os::unix::fs::chown(path, Some(*uid), Some(*gid))?;
+    }
+    files::sync_parent(path)
+}
+
 /// Finds a user by name; the numbers are never assumed.
 fn look_up(host: &HostRoot, name: &str) -> io::Result<Option<RunAs>> {
     let found = read(&host.at("/etc/passwd"))?.lines().find_map(|line| {

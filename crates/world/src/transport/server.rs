@@ -26,6 +26,9 @@ pub struct Session<'a> {
     stream: &'a mut UnixStream,
 }
 
+/// What answers a request; files may follow it on the session.
+pub type Answering = dyn Fn(Request, &mut Session<'_>) -> Answer + Send + Sync;
+
 /// A socket to answer on.
 pub struct Server {
     listener: UnixListener,
@@ -51,10 +54,7 @@ impl Server {
     }
 
     /// Answers for ever.
-    pub fn serve(
-        &self,
-        answer: Arc<dyn Fn(Request, &mut Session<'_>) -> Answer + Send + Sync>,
-    ) -> io::Result<()> {
+    pub fn serve(&self, answer: Arc<Answering>) -> io::Result<()> {
         let open = Arc::new(AtomicUsize::new(0));
         for stream in self.listener.incoming() {
             let stream = stream?;
@@ -73,10 +73,7 @@ impl Server {
     }
 }
 
-fn converse(
-    mut stream: UnixStream,
-    answer: &(dyn Fn(Request, &mut Session<'_>) -> Answer + Send + Sync),
-) -> io::Result<()> {
+fn converse(mut stream: UnixStream, answer: &Answering) -> io::Result<()> {
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_write_timeout(Some(IDLE))?;
     while let Some((kind, bytes)) = frame::read(&mut stream)? {

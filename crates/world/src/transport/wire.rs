@@ -23,7 +23,7 @@ pub const PROTOCOL: u32 = 1;
 
 /// What an agent is asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "ask")]
+#[serde(rename_all = "snake_case", tag = "ask", content = "with")]
 pub enum Request {
     /// Who are you?
     Hello {
@@ -36,6 +36,8 @@ pub enum Request {
         service: ServiceName,
         /// Who takes it: person, host, process.
         holder: String,
+        /// Whether it waits for a living holder.
+        taking: Taking,
     },
     /// Keeps a lease for another 30 s.
     RenewLease {
@@ -176,9 +178,20 @@ pub enum Request {
     },
 }
 
+/// How a lease is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taking {
+    /// Only when nobody holds it.
+    Free,
+    /// From whoever holds it: a person who stops a release need not wait for its driver, whose
+    /// epoch is refused from then on.
+    Over,
+}
+
 /// What an agent answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "answer")]
+#[serde(rename_all = "snake_case", tag = "answer", content = "with")]
 pub enum Answer {
     /// Who it is.
     Hello {
@@ -312,6 +325,10 @@ pub enum FailedKind {
     Refused,
     /// A chain is broken.
     Broken,
+    /// A port of the service's is another process's.
+    PortTaken,
+    /// A release on the host is not what its manifest says.
+    Damaged,
 }
 
 /// A change that a plan would make on a host.
@@ -385,4 +402,38 @@ pub struct CanaryView {
     pub arm: Arm,
     /// It ran out, and the agent sent everything to the stable arm.
     pub has_expired: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use guanka_core::quantity::{Millis, Rate};
+
+    use super::Answer;
+    use crate::load::{KindCounts, LoadRun, SelfCheck};
+
+    #[test]
+    fn a_run_with_statuses_comes_back_whole() {
+        let mut kind = KindCounts::new("POST /orders", &[Millis(100)]);
+        kind.statuses = BTreeMap::from([(201, 7), (500, 1)]);
+        let run = LoadRun {
+            generator: "guanka".to_owned(),
+            rate: Rate(80.0),
+            measured: Millis(1000),
+            warm_up: Millis(0),
+            connections: 4,
+            stopped_early: false,
+            thresholds: vec![Millis(100)],
+            kinds: vec![kind],
+            slice: Millis(1000),
+            slices: Vec::new(),
+            self_check: SelfCheck::new(),
+        };
+        let text = serde_json::to_string(&Answer::Loaded { run: Box::new(run) }).expect("written");
+        let Ok(Answer::Loaded { run }) = serde_json::from_str(&text) else {
+            panic!("{text} does not read back");
+        };
+        assert_eq!(run.kinds[0].statuses[&201], 7);
+    }
 }

@@ -294,7 +294,10 @@ fn agent_item(path: &Path, socket: &Socket) -> Item {
             format!("{path} 存在但无人应答"),
             format!("{path} is there, but nobody answers"),
         )
-        .fix("systemctl restart guanka-agent", "systemctl restart guanka-agent"),
+        .fix(
+            "运行 `guanka status`,它会重新启动 agent",
+            "run `guanka status`: it starts the agent anew",
+        ),
     }
 }
 

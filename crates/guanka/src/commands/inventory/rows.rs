@@ -305,7 +305,8 @@ mod tests {
         found.programs[0].remarks.iter().map(|r| r.code).collect()
     }
 
-    const SITE: &str = "http { upstream gk_blue { server 127.0.0.1:8080; server 127.0.0.1:9 backup; }\n\
+    const SITE: &str = "http { upstream gk_blue { server 127.0.0.1:8080; \
+                        server 127.0.0.1:9 backup; }\n\
                         upstream other { server 127.0.0.1:1; }\n\
                         server { server_name api.cn www.api.cn; location ~ ^/x { \
                         proxy_pass http://gk_$arm; } } }";

@@ -1,16 +1,16 @@
-//! The bake's evidence: the candidate under guanka's own trickle of requests, and, where it is asked
-//! for, users' requests of the stable arm beside it. The two are never added up.
+//! The bake's evidence: the candidate under guanka's own trickle of requests, and, where it is
+//! asked for, users' requests of the stable arm beside it. The two are never added up.
 
 use std::collections::BTreeMap;
 
 use guanka_core::facts::declared::{BakeGate, Traffic};
 use guanka_core::gates::Judgement as Found;
 use guanka_core::gates::bake::{BakeEvidence, Moment, judge as gate};
+use guanka_core::gates::beside;
 use guanka_core::gates::objective::Objective;
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::state::{BakeWindow, Rollout, State};
 use guanka_core::rollout::verdict::Verdict;
-use guanka_core::say::Said;
 use guanka_core::signals::window::WINDOW;
 use guanka_world::store::metrics::Source;
 
@@ -45,7 +45,12 @@ pub(super) fn judge(
             Traffic::Live => Source::Live,
             Traffic::Synthetic => Source::Synthetic,
         };
-        let fetched = fetch(link, &declared.service, source, &objectives, from_ms)?;
+        // Users' requests are compared with as long a time before the bake.
+        let since_ms = match traffic {
+            Traffic::Live => from_ms.saturating_sub(gate.duration.0),
+            Traffic::Synthetic => from_ms,
+        };
+        let fetched = fetch(link, &declared.service, source, &objectives, since_ms)?;
         // The windows of the last seconds arrive a little later than the bake's end.
         is_deadline &= fetched.whole_to_ms >= until_ms;
         let until_ms = until_ms.min(fetched.whole_to_ms);
@@ -66,7 +71,9 @@ pub(super) fn judge(
         let alone = BakeGate { traffic: vec![*traffic], ..gate.clone() };
         let mut one = self::gate(&alone, &objectives, &evidence, moment);
         if *traffic == Traffic::Live {
-            beside(&mut one, gate);
+            let earlier = BakeEvidence { from_ms: since_ms, until_ms: from_ms, ..evidence };
+            let before = self::gate(&alone, &objectives, &earlier, Moment::Deadline);
+            one = beside::judge(one, &before);
         }
         found = Some(match found {
             None => one,
@@ -78,21 +85,6 @@ pub(super) fn judge(
         return Ok(None);
     }
     Ok(found.map(|found| kept_bake(found, &objectives)))
-}
-
-/// Takes users' requests of the stable arm for what they are: they can show that the candidate harms
-/// its neighbour, never that it is good. Alone they prove nothing of a candidate without a share.
-fn beside(found: &mut Found, gate: &BakeGate) {
-    if !gate.traffic.contains(&Traffic::Synthetic) {
-        return;
-    }
-    if found.verdict == Verdict::NotYet {
-        found.verdict = Verdict::Good;
-        found.warnings.push(Said::new(
-            "稳定臂的用户流量太少,看不出候选版本是否影响了它。",
-            "users' requests of the stable arm are too few to tell whether the candidate harms it.",
-        ));
-    }
 }
 
 fn together(mut one: Found, other: Found) -> Found {

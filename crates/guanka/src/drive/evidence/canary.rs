@@ -1,5 +1,5 @@
-//! The canary's evidence: users' requests of both arms since the attempt began, with the shares that
-//! were in force.
+//! The canary's evidence: users' requests of both arms since the attempt began, with the shares
+//! that were in force.
 
 use std::collections::BTreeMap;
 

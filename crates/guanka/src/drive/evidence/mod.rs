@@ -1,16 +1,19 @@
-//! Evidence: counts fetched from where they were counted and handed to the gates. Every judgement is
-//! kept with the digest of its records, which the journal and the audit log name.
+//! Evidence: counts fetched from where they were counted and handed to the gates. Every judgement
+//! is kept with the digest of its records, which the journal and the audit log name.
 
 mod bake;
 mod canary;
 pub(crate) mod load;
 mod windows;
 
+use std::collections::BTreeMap;
+
 use guanka_core::facts::declared::{Declared, GateSlo};
 use guanka_core::gates::Judgement as Found;
 use guanka_core::gates::evidence::{Circumstances, EvidenceRecord};
 use guanka_core::gates::objective::{Objective, resolve};
-use guanka_core::name::{Arm, Digest};
+use guanka_core::name::{Arm, Digest, Route};
+use guanka_core::quantity::Rate;
 use guanka_core::rollout::state::Rollout;
 use guanka_core::say::Said;
 use guanka_world::hash;
@@ -37,6 +40,15 @@ pub(crate) struct Judgement {
 pub(crate) struct Judge {}
 
 impl Judge {
+    /// Returns users' requests per second over the last minute, by route; `None` is all together.
+    pub(crate) fn live_rates(
+        &self,
+        link: &mut Link,
+        declared: &Declared,
+    ) -> Result<BTreeMap<Option<Route>, Rate>, Failure> {
+        windows::live_rates(link, &declared.service)
+    }
+
     /// Judges a load run.
     pub(crate) fn load(
         &self,

@@ -1,9 +1,13 @@
 //! Windows fetched from the agent into a timeline that the gates read.
 
+use std::collections::BTreeMap;
+
 use guanka_core::gates::objective::{Objective, thresholds_ms};
-use guanka_core::name::ServiceName;
+use guanka_core::name::{Route, ServiceName};
+use guanka_core::quantity::Rate;
 use guanka_core::signals::series::Timeline;
 use guanka_core::signals::window::{WINDOW, Window};
+use guanka_world::clock;
 use guanka_world::store::metrics::Source;
 use guanka_world::transport::wire::{Answer, Request};
 
@@ -43,4 +47,29 @@ pub(super) fn fetch(
         timeline.add(HOST, window);
     }
     Ok(Fetched { timeline, windows, whole_to_ms })
+}
+
+/// Returns users' requests per second over the last minute of whole windows, by route.
+pub(super) fn live_rates(
+    link: &mut Link,
+    service: &ServiceName,
+) -> Result<BTreeMap<Option<Route>, Rate>, Failure> {
+    const BACK_MS: u64 = 60_000;
+    let from_ms = clock::now_ms().saturating_sub(BACK_MS + WINDOW.0);
+    let fetched = fetch(link, service, Source::Live, &[], from_ms)?;
+    let whole = fetched.windows.iter().filter(|w| w.start_ms < fetched.whole_to_ms);
+    let mut rates: BTreeMap<Option<Route>, Rate> = BTreeMap::new();
+    let mut seconds = 0.0;
+    for window in whole {
+        seconds += WINDOW.as_secs_f64();
+        for (key, counts) in &window.cells {
+            for route in [None, Some(key.route.clone())] {
+                rates.entry(route).or_insert(Rate(0.0)).0 += counts.requests as f64;
+            }
+        }
+    }
+    for rate in rates.values_mut() {
+        rate.0 /= f64::max(seconds, 1.0);
+    }
+    Ok(rates)
 }

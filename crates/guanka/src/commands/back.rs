@@ -1,0 +1,81 @@
+//! Going back after a rollout has ended: the release that served before is rolled out again from
+//! where it lies on the host. It passed its gates in its own time, so none stands in the way.
+
+use guanka_core::facts::declared::Declared;
+use guanka_core::rollout::event::Event;
+use guanka_core::rollout::spec::{GatePlan, HostName, Origin, Past, ReleaseId, Spec, Stable};
+use guanka_core::rollout::state::{Rollout, State};
+use guanka_core::say::Said;
+use guanka_world::clock;
+use guanka_world::transport::wire::{HostView, Request, Taking};
+
+use super::ship::{lease, view};
+use crate::drive::central::Central;
+use crate::drive::driver::{Driver, Waiting};
+use crate::drive::ledger::{Chapter, Ledger};
+use crate::drive::link::Link;
+use crate::drive::submission::HOST;
+use crate::failure::codes::NOTHING;
+use crate::failure::{Exit, Failure};
+use crate::terminal::Terminal;
+
+/// Rolls out the release before the one that serves.
+pub(super) fn run(
+    mut link: Link,
+    mut ledger: Ledger,
+    chapter: &Chapter,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let service = ledger.service.clone();
+    let since_ms = clock::now_ms();
+    let seen = view(&mut link, &service)?;
+    let (stable, before, declared) = target(&ledger, &seen)?;
+    let epoch = lease(&mut link, &service, Taking::Free)?;
+    let spec = Spec {
+        service: service.clone(),
+        release: before.clone(),
+        origin: Origin::Artifact,
+        hosts: vec![HostName(HOST.to_owned())],
+        candidate: stable.arm.other(),
+        stable: Some(stable),
+        gates: GatePlan::default(),
+        until: None,
+        past: Past::Clean,
+    };
+    // The old release runs with the settings it was released with.
+    let project = chapter.project.clone();
+    let routes = crate::drive::central::routes(project.as_ref());
+    link.ask(&Request::Configure { epoch, declared: Box::new(declared.clone()), routes })?;
+    let last = ledger.last_seq();
+    ledger.begin(&mut link, epoch, &declared, (&project, since_ms))?;
+    let draft = Rollout::draft(spec.clone(), epoch, last);
+    let central = Central::of_kept(declared, project.into(), before);
+    let parts = (central, Waiting::Stay);
+    let mut driver = Driver::new(terminal, (link, ledger), epoch, draft, parts);
+    let actor = guanka_world::process::who();
+    driver.happen(Event::Submitted { spec: Box::new(spec), actor })?;
+    driver.run()
+}
+
+/// Finds what serves, and the release that served before it: the newest one that a rollout ended
+/// with and that was never taken back for a fault of its own.
+fn target(ledger: &Ledger, seen: &HostView) -> Result<(Stable, ReleaseId, Declared), Failure> {
+    let none = || {
+        let service = &ledger.service;
+        Failure::new(
+            &NOTHING,
+            Said::new(format!("正在回退 {service}"), format!("taking {service} back")),
+            Said::new("没有更早的、未被判坏的发布", "no earlier release that was not proven bad"),
+        )
+    };
+    let stable = crate::drive::submission::stable(seen).ok_or_else(none)?;
+    let served = ledger.chapters.iter().rev().find_map(|chapter| {
+        let rollout = chapter.rollout(&ledger.service).ok()?;
+        let release = rollout.release().clone();
+        let has_served = rollout.state == State::Done && release.release != stable.release;
+        let is_good = !ledger.marked_bad(&release.release);
+        (has_served && is_good).then(|| (release, chapter.declared.clone()))
+    });
+    let (release, declared) = served.ok_or_else(none)?;
+    Ok((stable, release, declared))
+}

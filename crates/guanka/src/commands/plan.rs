@@ -1,0 +1,165 @@
+//! `guanka plan`: what shipping would change where, and how long each gate needs to prove anything.
+//! Changes nothing.
+
+use guanka_core::facts::declared::Declared;
+use guanka_core::gates::GateKind;
+use guanka_core::quantity::Rate;
+use guanka_core::say::Said;
+use guanka_world::transport::wire::{Answer, HostChange, HostView, Request};
+use serde_json::json;
+
+use super::project::Project;
+use super::ship::view;
+use crate::drive::link::{Link, unexpected};
+use crate::drive::{foretell, submission};
+use crate::failure::{Exit, Failure};
+use crate::terminal::Terminal;
+
+/// Which service, and how the plan ends.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    project: Project,
+    /// Users' requests per second, for the time to proof of bake and canary.
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    traffic: Option<Rate>,
+    /// Show the text of each file that would change.
+    #[arg(long, short)]
+    verbose: bool,
+    /// End with 8 when something would change.
+    #[arg(long)]
+    exit_code: bool,
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    Rate::parse(text).map_err(|error| error.to_string())
+}
+
+/// Plans.
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
+    let declared = args.project.declared(terminal)?;
+    let mut link = Link::to(submission::host(&declared)?)?;
+    let request = Request::PlanInstall { declared: Box::new(declared.clone()) };
+    let changes = match link.ask(&request)? {
+        Answer::Plan { changes } => changes,
+        other => return Err(unexpected(&other)),
+    };
+    let seen = view(&mut link, &declared.service)?;
+    let steps = steps(&declared, &seen);
+    let proofs = proofs(&declared, args.traffic);
+    let has_changes = changes.iter().any(|change| change.sign != '=');
+    if terminal.json {
+        let object = json!({
+            "schema": 1,
+            "service": declared.service,
+            "install": changes,
+            "steps": steps,
+            "time_to_proof": proofs,
+        });
+        terminal.line(&object.to_string());
+    } else {
+        show(terminal, &declared, &changes, args.verbose);
+        for said in steps.iter().chain(&proofs) {
+            terminal.line(&format!("  {}", terminal.said(said)));
+        }
+        let end =
+            Said::new("什么也没有改动。执行:guanka ship", "Nothing was changed. Run: guanka ship");
+        terminal.line(terminal.said(&end));
+    }
+    Ok(if args.exit_code && has_changes { Exit::HasChanges } else { Exit::Done })
+}
+
+fn show(terminal: &Terminal, declared: &Declared, changes: &[HostChange], verbose: bool) {
+    let service = &declared.service;
+    let title = Said::new(format!("{service} 的计划"), format!("plan for {service}"));
+    terminal.line(terminal.said(&title));
+    let install = Said::new(
+        "1 安装:先于发布,至多重载一次 nginx(保持连接的旧式客户端:同面板自己的重载)",
+        "1 install: before the release, one nginx reload at most (naive keep-alive clients: as at \
+         any reload of the panel's)",
+    );
+    terminal.line(&format!(" {}", terminal.said(&install)));
+    for change in changes {
+        terminal.line(&format!(
+            "  {} {}  {}",
+            change.sign,
+            change.what,
+            terminal.said(&change.says)
+        ));
+        if verbose && change.sign != '=' {
+            for line in change.before.iter().flat_map(|text| text.lines()) {
+                terminal.line(&format!("      - {line}"));
+            }
+            for line in change.after.iter().flat_map(|text| text.lines()) {
+                terminal.line(&format!("      + {line}"));
+            }
+        }
+    }
+    let release = Said::new("2 发布:不重载", "2 release: no reload");
+    terminal.line(&format!(" {}", terminal.said(&release)));
+}
+
+/// Says what a release would do, step by step.
+fn steps(declared: &Declared, seen: &HostView) -> Vec<Said> {
+    let gates = &declared.gates;
+    let stable = submission::stable(seen);
+    let mut steps = Vec::new();
+    match &stable {
+        None => steps.push(Said::new(
+            "首次发布:没有基线,也没有退路;静态检查、压测,然后全量进入 blue",
+            "first release: no baseline and no way back; static, load, then full into blue",
+        )),
+        Some(stable) => {
+            let (into, short) = (stable.arm.other(), stable.release.short());
+            steps.push(Said::new(
+                format!("进入 {into};{} 臂的 {short} 保持待命", stable.arm),
+                format!("into {into}; {short} in {} stays warm", stable.arm),
+            ));
+        }
+    }
+    if stable.is_some() {
+        let missing = [
+            (gates.load.is_none(), "gates.load", "压测", "load"),
+            (gates.bake.is_none(), "gates.bake", "观察", "bake"),
+            (gates.canary.is_none(), "gates.canary", "灰度", "canary"),
+        ];
+        for (is_missing, section, zh, en) in missing {
+            if is_missing {
+                steps.push(Said::new(
+                    format!("未声明 [{section}]:{zh}关卡会被跳过"),
+                    format!("[{section}] is not declared: the {en} gate is passed over"),
+                ));
+            }
+        }
+    }
+    if let Some(memory) = declared.process.memory {
+        steps.push(Said::new(
+            format!("memory = {memory}:以 GOMEMLIMIT 告知程序(九成);Supervisor 不能强制上限"),
+            format!(
+                "memory = {memory}: told to the program as GOMEMLIMIT (nine tenths); Supervisor \
+                     cannot enforce it"
+            ),
+        ));
+    }
+    if let Some(canary) = &gates.canary {
+        let shares: Vec<String> =
+            canary.steps.iter().map(|s| format!("{} ≥ {}", s.share, s.hold)).collect();
+        let shares = shares.join(", ");
+        steps.push(Said::new(format!("灰度:{shares}"), format!("canary: {shares}")));
+    }
+    if declared.proxy.sticky == guanka_core::facts::declared::Sticky::Client {
+        steps.push(Said::new(
+            "粘性按客户端地址:若全部流量来自同一地址,灰度可能分不到任何请求",
+            "sticky by client address: with one address the canary may get no request at all",
+        ));
+    }
+    steps
+}
+
+/// Says how long each objective needs before anything can be proven.
+fn proofs(declared: &Declared, traffic: Option<Rate>) -> Vec<Said> {
+    [GateKind::Load, GateKind::Bake, GateKind::Canary]
+        .into_iter()
+        .flat_map(|gate| foretell::gate(declared, gate, &|_| traffic))
+        .collect()
+}

@@ -1,0 +1,238 @@
+//! One host on which ships are killed: set up, rehearsed, killed at one point after the other, each
+//! time gone on with and looked at, and put away in the end.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+
+use super::disk;
+use super::guanka::{Answer, Guanka, agents, kill_agents};
+use super::points::{Point, Rehearsals, SPANS, Victim, delay};
+use super::project::{self, Version};
+use super::users::{self, Users};
+use super::whole::{self, Serves};
+use crate::hostroot::{self, HostRootInfo, Ports};
+use crate::process;
+use crate::setup::Tools;
+
+/// guanka's exit codes of `docs`: done, locked by another, not proven.
+const DONE: i32 = 0;
+const LOCKED: i32 = 7;
+const NOT_PROVEN: i32 = 9;
+/// guanka's code for "no rollout is unfinished".
+const NOTHING: &str = "GK1210";
+/// A load gate on a machine this busy may be invalid or too thin; a person would ask again.
+const RESUMES: u32 = 8;
+/// An agent ends at once; the machine may be busy.
+const AGENT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How a killed ship came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Way {
+    /// The ship itself went on: only the agent had been killed.
+    WentOn,
+    /// `guanka resume` went on.
+    Resumed,
+    /// Nothing had begun: wholly old.
+    Old,
+    /// Everything had ended: wholly new.
+    New,
+}
+
+/// A host with its project and its users.
+pub(crate) struct Lane {
+    folder: PathBuf,
+    project: PathBuf,
+    pub(crate) host: HostRootInfo,
+    guanka: Guanka,
+    pub(crate) users: Users,
+    serves: Serves,
+    known: Vec<Serves>,
+    is_kept: bool,
+}
+
+impl Way {
+    /// Returns the words for it.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::WentOn => "the ship went on",
+            Self::Resumed => "resumed",
+            Self::Old => "nothing had begun",
+            Self::New => "everything had ended",
+        }
+    }
+}
+
+impl Lane {
+    /// Sets a host up in a new folder and ships the first release.
+    pub(crate) fn open(
+        repository: &Path,
+        folder: &Path,
+        tools: &Tools,
+        program: &Path,
+    ) -> Result<Self> {
+        fs::create_dir(folder).with_context(|| format!("create {}", folder.display()))?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+        let host = hostroot::create(&folder.join("host"), tools, Ports::free()?)?;
+        let guard = Started(host.root.clone());
+        hostroot::start(&host.root)?;
+        let project = folder.join("shop");
+        project::write(&repository.join("examples/shop"), &project, &host.root)?;
+        project::set(&project, Version::A)?;
+        let guanka = Guanka::new(program, tools, folder)?;
+        let ended = guanka.ship(&project)?.wait()?;
+        let port = host.ports.shop;
+        finish(&guanka, &project, ended).context("the first release")?;
+        let serves = whole::check(&guanka, &project, &host.root, port)?;
+        ensure!(serves.version == Version::A, "another release answers than was shipped");
+        std::mem::forget(guard);
+        let (users, known) = (Users::start(port), vec![serves.clone()]);
+        let folder = folder.to_owned();
+        Ok(Self { folder, project, host, guanka, users, serves, known, is_kept: false })
+    }
+
+    /// Ships once without a kill, and learns how long each stretch takes.
+    pub(crate) fn rehearse(&mut self, rehearsals: &mut Rehearsals) -> Result<()> {
+        let wanted = self.next()?;
+        let mut ship = self.guanka.ship(&self.project)?;
+        let ended = ship.wait()?;
+        ship.measure(rehearsals);
+        finish(&self.guanka, &self.project, ended).context("a rehearsal")?;
+        self.settle(wanted, Way::Resumed)
+    }
+
+    /// Ships, kills, looks, goes on, looks again.
+    pub(crate) fn kill(&mut self, point: &Point, rehearsals: &Rehearsals) -> Result<Way> {
+        let wanted = self.next()?;
+        let mut ship = self.guanka.ship(&self.project)?;
+        if ship.reaches(SPANS[point.span])? {
+            std::thread::sleep(delay(point, rehearsals));
+        }
+        match point.victim {
+            Victim::Ship => ship.kill()?,
+            Victim::Agent => kill_agents(&self.host.root, Signal::KILL),
+            Victim::Both => {
+                ship.kill()?;
+                kill_agents(&self.host.root, Signal::KILL);
+            }
+        }
+        self.look().context("right after the kill")?;
+        let way = match point.victim {
+            Victim::Agent => {
+                let ended = ship.wait()?;
+                match ended.exit {
+                    DONE => Way::WentOn,
+                    _ => self.go_on(&format!("the ship said {}", ended.said))?,
+                }
+            }
+            Victim::Ship | Victim::Both => self.go_on("the ship was killed")?,
+        };
+        self.settle(wanted, way)?;
+        Ok(match way {
+            Way::Old if self.serves.version == wanted => Way::New,
+            way => way,
+        })
+    }
+
+    /// Keeps the folder for a person to look at.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.is_kept = true;
+        &self.folder
+    }
+
+    /// Makes the project the source of the release that does not serve.
+    fn next(&self) -> Result<Version> {
+        let wanted = self.serves.version.other();
+        project::set(&self.project, wanted)?;
+        Ok(wanted)
+    }
+
+    /// Looks at the host as the kill has left it: users are served and nothing is half.
+    fn look(&self) -> Result<()> {
+        let answer = users::ask(self.host.ports.shop, "/products?q=tea", 0)?;
+        ensure!(answer.status == 200, "the site answers {}", answer.status);
+        hostroot::test(&self.host)?;
+        let halves = disk::halves(&self.host.root);
+        ensure!(halves.is_empty(), "half: {}", halves.join("; "));
+        Ok(())
+    }
+
+    /// Resumes until the rollout has ended, asking again where a gate could not see.
+    fn go_on(&self, after: &str) -> Result<Way> {
+        let project = self.project.display().to_string();
+        let ended = self.guanka.ask(&["resume", "--project", &project])?;
+        if ended.last["error"]["code"] == NOTHING {
+            return Ok(Way::Old);
+        }
+        finish(&self.guanka, &self.project, ended).with_context(|| after.to_owned())?;
+        Ok(Way::Resumed)
+    }
+
+    /// Looks at the host after the end, and at what serves.
+    fn settle(&mut self, wanted: Version, way: Way) -> Result<()> {
+        let port = self.host.ports.shop;
+        let serves = whole::check(&self.guanka, &self.project, &self.host.root, port)?;
+        let is_open = way == Way::Old;
+        ensure!(
+            serves.version == wanted || (is_open && serves == self.serves),
+            "{} serves, wanted was {}",
+            serves.version.word(),
+            wanted.word()
+        );
+        match self.known.iter().find(|known| known.version == serves.version) {
+            Some(known) => ensure!(*known == serves, "the same source has another digest"),
+            None => self.known.push(serves.clone()),
+        }
+        self.serves = serves;
+        Ok(())
+    }
+}
+
+/// Follows a command to the rollout's end; a gate that could not see is asked again, a lease of a
+/// dead holder must be free at once.
+fn finish(guanka: &Guanka, project: &Path, mut ended: Answer) -> Result<()> {
+    let project = project.display().to_string();
+    for _ in 0..RESUMES {
+        match ended.exit {
+            DONE => return Ok(()),
+            NOT_PROVEN => ended = guanka.ask(&["resume", "--project", &project])?,
+            LOCKED => bail!("the lease of a dead holder is not free: {}", ended.said.trim()),
+            code => bail!("exit {code}: {}", ended.said.trim()),
+        }
+    }
+    bail!("a gate cannot see, {RESUMES} times over: {}", ended.said.trim())
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        stop(&self.host.root);
+        if !self.is_kept {
+            // Best effort: what cannot be removed stays for a person.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// A host that is stopped again unless its lane takes it over.
+struct Started(PathBuf);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        stop(&self.0);
+    }
+}
+
+/// Ends a root's agents, then its Supervisor with every program, then its nginx.
+fn stop(root: &Path) {
+    let end = Instant::now() + AGENT_LIMIT;
+    kill_agents(root, Signal::TERM);
+    let gone = || agents(root).is_empty().then_some(());
+    let late = process::wait_for("the agent ends", end - Instant::now(), gone);
+    if let Err(error) = late.and_then(|()| hostroot::stop(root)) {
+        eprintln!("crash: {error:#}");
+    }
+}
