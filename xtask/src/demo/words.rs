@@ -18,8 +18,8 @@ impl Lang {
     /// Reads the environment: LC_ALL, LC_MESSAGES, LANG, the first that is set.
     pub(crate) fn of_environment() -> Self {
         let names = ["LC_ALL", "LC_MESSAGES", "LANG"];
-        let set = names.iter().filter_map(|name| std::env::var(name).ok());
-        Self::of_locale(&set.filter(|value| !value.is_empty()).next().unwrap_or_default())
+        let mut set = names.iter().filter_map(|name| std::env::var(name).ok());
+        Self::of_locale(&set.find(|value| !value.is_empty()).unwrap_or_default())
     }
 
     fn of_locale(locale: &str) -> Self {
