@@ -4,10 +4,13 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to their caller")]
 
 mod crash;
+mod demo;
 mod hostroot;
+mod lab;
 mod process;
 mod setup;
 mod sim;
+mod suite;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -16,12 +19,15 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
-  demo                 sets up and runs the main job on a host root of its own
+  demo                 sets up and runs the main job on a host root of its own;
+                       --short: three releases, shorter gates; --keep: leaves the folder there;
+                       --lang zh|en
   crash                kills ships at 200 points, each whole after resume; --short: 12 points;
                        --points N, --lanes N, --seed N
   sim                  lives 2,000 simulated seeds, then looks for every planted bug
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
+  lab bad-input        tries every bad input on a host that serves
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
 fn main() -> ExitCode {
@@ -39,13 +45,19 @@ fn run() -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let root = repository();
     match words.as_slice() {
+        ["demo", options @ ..] => match demo::Wish::read(options) {
+            Some(wish) => demo::run(&root, wish),
+            None => bail!("{USAGE}"),
+        },
         ["crash", "--naive", folder] => crash::naive(Path::new(folder)),
         ["crash", options @ ..] => match crash::Wish::read(options) {
             Some(wish) => crash::run(&root, wish),
             None => bail!("{USAGE}"),
         },
         ["sim"] => sim::run(&root),
+        ["test"] => suite::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["lab", part] => lab::run(&root, part),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
         ["hostroot", "stop", folder] => hostroot::stop(Path::new(folder)),

@@ -341,3 +341,37 @@ fn any_bytes_are_read_without_a_panic() {
         Ok(())
     });
 }
+
+#[test]
+fn a_variable_behind_a_colon_is_a_port_and_one_that_stands_alone_is_an_address() {
+    let cases = [
+        ("func main() { http.ListenAndServe(\":\"+os.Getenv(\"P\"), nil) }\n", &["$P"][..]),
+        (
+            "func main() { http.ListenAndServe(fmt.Sprintf(\":%s\", os.Getenv(\"P\")), nil) }\n",
+            &["$P"],
+        ),
+        (
+            "func main() { http.ListenAndServe(net.JoinHostPort(\"\", os.Getenv(\"P\")), nil) }\n",
+            &["$P"],
+        ),
+        (
+            "var p = flag.Int(\"port\", 1, \"\")\nfunc main() {\n\
+          http.ListenAndServe(fmt.Sprintf(\"%s:%d\", os.Getenv(\"HOST\"), *p), nil) }\n",
+            &["-port"],
+        ),
+        (
+            "func main() {\nport := os.Getenv(\"P\")\nif port == \"\" { port = \"8080\" }\n\
+          srv := &http.Server{Addr: \"127.0.0.1:\" + port}\nsrv.ListenAndServe() }\n",
+            &["$P"],
+        ),
+        ("func main() { r := gin.Default(); r.Run() }\n", &["$PORT"]),
+        ("func main() { http.ListenAndServe(os.Getenv(\"A\"), nil) }\n", &[]),
+        ("func main() { http.ListenAndServe(os.Getenv(\"HOST\")+\":80\", nil) }\n", &[]),
+        ("func main() { http.ListenAndServe(fmt.Sprintf(\"%s\", os.Getenv(\"A\")), nil) }\n", &[]),
+    ];
+    for (body, ports) in cases {
+        let found = listen(body);
+        assert!(!found.addr_from.is_empty(), "{body}");
+        assert_eq!(found.port_from, ports, "{body}");
+    }
+}

@@ -9,6 +9,7 @@ use guanka_core::rollout::effect::{Action, Effect, Hold, Key, Lane};
 use guanka_core::rollout::event::{Event, Fault, StopReason};
 use guanka_core::rollout::share;
 use guanka_core::rollout::spec::HostName;
+use guanka_core::say::Said;
 
 use crate::plant::Plant;
 use crate::scenario::{CANDIDATE, STABLE, digest};
@@ -187,7 +188,7 @@ impl Host {
 
     fn act(&mut self, effect: &Effect, moment: &Moment) -> Outcome {
         let (host, seq) = (self.name.clone(), effect.key.seq);
-        let fault = Fault::Other("disk full".to_owned());
+        let fault = Fault::Other(Said::new("磁盘已满", "disk full"));
         match &effect.action {
             Action::StageRelease { .. } if moment.luck == Luck::Fails => {
                 Outcome::Answer(Event::StageFailed { host, seq, fault })

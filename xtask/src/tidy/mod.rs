@@ -2,7 +2,7 @@
 //! must not stay, texts in both languages, dependencies with a reason. Run by the tests.
 
 mod documents;
-mod source;
+pub(crate) mod source;
 mod walls;
 
 use std::fs;

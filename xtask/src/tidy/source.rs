@@ -55,7 +55,7 @@ fn widths(lines: &[&str], push: &mut impl FnMut(usize, String)) {
 }
 
 /// Returns how many columns a character takes: East Asian wide ones take two.
-fn columns(c: char) -> usize {
+pub(crate) fn columns(c: char) -> usize {
     let wide = matches!(u32::from(c),
         0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff
         | 0xfe30..=0xfe4f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x20000..=0x3fffd);

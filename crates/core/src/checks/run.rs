@@ -219,6 +219,7 @@ mod tests {
             call: "http.ListenAndServe".to_owned(),
             addr: Fact::Unknown(Reason::NotConstant { what: "$PORT".to_owned(), span: span(9) }),
             addr_from: vec!["$PORT".to_owned()],
+            port_from: Vec::new(),
             server: None,
             handler: None,
             error: ErrorFate::EndsProgram,

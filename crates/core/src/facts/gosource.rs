@@ -101,6 +101,9 @@ pub struct GoListen {
     pub addr: Fact<String>,
     /// The environment variables and flags (`$PORT`, `-listen`) that the address is made from.
     pub addr_from: Vec<String>,
+    /// Those of `addr_from` that the source puts behind a colon: they hold a port, no address.
+    #[serde(default)]
+    pub port_from: Vec<String>,
     /// The index in `servers` of the server that serves there, if it can be told.
     pub server: Option<usize>,
     /// What the function given as handler is, for `http.ListenAndServe(addr, handler)`.

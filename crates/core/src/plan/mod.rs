@@ -1,2 +1,4 @@
 //! The plan: what a release or an installation would change, as data that can be printed before
 //! anything moves.
+
+pub mod init;

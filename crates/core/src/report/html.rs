@@ -99,7 +99,8 @@ fn steps(page: &mut String, report: &ReleaseReport, lang: Lang) {
         let StepReport { title, took_ms, verdict, says, .. } = step;
         let _ = write!(
             page,
-            "<tr><th>{}</th><td class=\"soft one\">{}</td><td class=\"one {}\">{}</td><td>{}</td></tr>",
+            "<tr><th>{}</th><td class=\"soft one\">{}</td><td class=\"one {}\">{}</td>\
+             <td>{}</td></tr>",
             escape(title.get(lang)),
             seconds(*took_ms),
             verdict.map_or("", class_of),

@@ -8,6 +8,7 @@ use super::spec::{HostName, Past, ReleaseId, Spec};
 use super::verdict::Verdict;
 use crate::name::{Arm, Digest};
 use crate::quantity::SharePercent;
+use crate::say::Said;
 
 /// What the static gate ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ pub enum Fault {
     /// The share is on disk but nginx did not follow it; the old one was put back.
     NotProven,
     /// Anything else, in the host's own words.
-    Other(String),
+    Other(Said),
 }
 
 /// A fact about a candidate that needs no statistics.

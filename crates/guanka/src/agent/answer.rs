@@ -176,6 +176,12 @@ fn stage(
         });
         match staged {
             Ok(staged) => {
+                if let Some(damage) = &staged.healed {
+                    let detail = serde_json::json!({
+                        "release": staged.digest, "damage": damage.to_string(),
+                    });
+                    agent.note(&service.name, "damaged-release-replaced", detail);
+                }
                 Answer::Staged { was_there: staged.was_there, healed: staged.healed.is_some() }
             }
             Err(error) => Answer::Failed {
@@ -201,6 +207,9 @@ fn plan(agent: &Agent, declared: &Declared) -> Answer {
         Ok(wiring) => wiring,
         Err(error) => return refused(error.said()),
     };
+    if let Err(error) = proxy::ready(&wiring) {
+        return refused(error.said());
+    }
     let mut changes = Vec::new();
     for file in &wiring.files {
         let before = files::read_text(&file.path, 1 << 20).ok();
@@ -242,6 +251,15 @@ fn install(agent: &Agent, service: &Service) -> Answer {
         Err(error) => return refused(error.said()),
     };
     service.hold_idle_ports(&agent.host);
+    for arm in [Arm::Blue, Arm::Green] {
+        // An arm that runs has its own port. Any other port that nobody holds for us is told of
+        // now, before a build and not after it.
+        if !arms::owns_its_port(agent, service, arm)
+            && let Err(taken) = arms::is_free(service, arm, allotted.of(arm))
+        {
+            return arms::port_taken(&taken);
+        }
+    }
     match proxy::install(&agent.host, &wiring) {
         Ok(applied) => {
             let changed = matches!(applied, proxy::Applied::Reloaded { .. });

@@ -9,12 +9,15 @@ use guanka_core::say::Said;
 use guanka_world::managers::spec::ArmSpec;
 use guanka_world::managers::supervisor::Supervisor;
 use guanka_world::managers::{ArmStatus, Manager, users};
-use guanka_world::releases::Store;
-use guanka_world::{clock, ports, probe};
+use guanka_world::ports::{self, PortError};
+use guanka_world::releases::{PointError, Store, VerifyError};
+use guanka_world::transport::wire::{Answer, FailedKind};
+use guanka_world::{clock, probe};
 
 use super::jobs::Progress;
 use super::service::Service;
 use super::stores::{Agent, lock};
+use crate::failure::because;
 
 /// How long a program may take from its start to its last readiness pass.
 const READY_LIMIT: Millis = Millis::from_secs(60);
@@ -29,27 +32,73 @@ pub(super) struct ArmCommand {
     pub(super) arm: Arm,
 }
 
+/// Why an arm was not started.
+enum NotStarted {
+    /// The program or the process manager did not do it: a try that the rollout counts.
+    Fault(Fault),
+    /// Something on the host stands in the way that has nothing to do with the release.
+    PortTaken(PortError),
+    /// What lies on the host is not the release that was proven.
+    Damaged(VerifyError),
+}
+
 /// Returns the host's process manager.
-pub(super) fn manager(agent: &Agent) -> Result<Box<dyn Manager>, String> {
+pub(super) fn manager(agent: &Agent) -> Result<Box<dyn Manager>, Said> {
     match Supervisor::find(&agent.host) {
         Ok(Some(supervisor)) => Ok(Box::new(supervisor)),
-        Ok(None) => Err("no Supervisor was found on this host".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Ok(None) => {
+            Err(Said::new("这台主机上没有找到 Supervisor", "no Supervisor was found on this host"))
+        }
+        Err(error) => Err(error.said()),
     }
 }
 
-/// Starts a release in an arm and waits until it is ready.
+/// Starts a release in an arm and waits until it is ready. What stands in the way of it on the host
+/// is an answer and no event: the rollout stays where it is until a person has put it right.
 pub(super) fn start(
     agent: &Agent,
     service: &Service,
     command: &ArmCommand,
     release: &Digest,
     progress: &Progress,
-) -> Event {
+) -> Result<Event, Answer> {
     let ArmCommand { host, seq, arm } = command.clone();
     match started(agent, service, arm, release, progress) {
-        Ok(()) => Event::ArmReady { host, seq },
-        Err(fault) => Event::ArmFailed { host, seq, fault },
+        Ok(()) => Ok(Event::ArmReady { host, seq }),
+        Err(NotStarted::Fault(fault)) => Ok(Event::ArmFailed { host, seq, fault }),
+        Err(NotStarted::PortTaken(error)) => Err(port_taken(&error)),
+        Err(NotStarted::Damaged(error)) => Err(damaged(service, release, &error)),
+    }
+}
+
+/// Builds the answer for a port that another process has.
+pub(super) fn port_taken(error: &PortError) -> Answer {
+    Answer::Failed {
+        kind: FailedKind::PortTaken,
+        why: error.said(),
+        next: Said::new(
+            "停掉占用端口的进程后,用 `guanka resume` 继续(尚未开始的发布用 `guanka ship`)",
+            "end the process that has it, then go on with `guanka resume` (with `guanka ship` \
+             where nothing had begun)",
+        ),
+    }
+}
+
+fn damaged(service: &Service, release: &Digest, error: &VerifyError) -> Answer {
+    let (short, why) = (release.short(), error.said());
+    Answer::Failed {
+        kind: FailedKind::Damaged,
+        why: Said::new(
+            format!("主机上的发布 {short} 已被改动:{}", why.zh),
+            format!("release {short} on the host was changed: {}", why.en),
+        ),
+        next: Said::new(
+            format!("查明是谁改的;用 `guanka abort --env {0}` 结束后重新发布", service.name.env()),
+            format!(
+                "find out who did; `guanka abort --env {0}`, then ship again",
+                service.name.env()
+            ),
+        ),
     }
 }
 
@@ -59,15 +108,14 @@ fn started(
     arm: Arm,
     release: &Digest,
     progress: &Progress,
-) -> Result<(), Fault> {
-    let other = |error: String| Fault::Other(error);
-    let settings =
-        service.settings().ok_or_else(|| other("the service is not configured".to_owned()))?;
+) -> Result<(), NotStarted> {
+    let other = |why: Said| NotStarted::Fault(Fault::Other(why));
+    let settings = service.settings().ok_or_else(|| other(not_configured()))?;
     let declared = &settings.declared;
     let manager = manager(agent).map_err(other)?;
     let store = Store::new(&agent.host, &service.name);
-    let allotted = ports::allot(&agent.host, &service.name).map_err(|e| other(e.to_string()))?;
-    let status = manager.status(&service.name, arm).map_err(|e| other(e.to_string()))?;
+    let allotted = ports::allot(&agent.host, &service.name).map_err(|e| other(e.said()))?;
+    let status = manager.status(&service.name, arm).map_err(|e| other(e.said()))?;
     let runs_it = matches!(status, ArmStatus::Running { .. })
         && store.arm_release(arm).as_ref() == Some(release);
     if !runs_it {
@@ -75,38 +123,59 @@ fn started(
         // The arm's link moves only while the arm is stopped.
         manager
             .stop(&service.name, arm, declared.process.stop_grace)
-            .map_err(|error| other(error.to_string()))?;
-        let manifest = store.point_arm(arm, release).map_err(|error| other(error.to_string()))?;
+            .map_err(|error| other(error.said()))?;
+        let port = allotted.of(arm);
+        is_free(service, arm, port).map_err(NotStarted::PortTaken)?;
+        let manifest = store.point_arm(arm, release).map_err(|error| match error {
+            PointError::Damaged(damage) => NotStarted::Damaged(damage),
+            PointError::Io(error) => other(because(&error)),
+        })?;
         let wanted = declared.process.user.as_deref();
         let run_as = users::resolve(&agent.host, &service.name, wanted)
-            .map_err(|error| other(error.to_string()))?;
+            .map_err(|error| other(because(&error)))?;
         for folder in &declared.data_dirs {
             users::give_folder(&agent.host.at(folder), &run_as)
-                .map_err(|error| other(error.to_string()))?;
+                .map_err(|error| other(because(&error)))?;
         }
-        let port = allotted.of(arm);
         let spec =
             ArmSpec::from_declared(&agent.host, declared, &manifest.program, (arm, port), run_as);
-        spec.store(&agent.host).map_err(|error| other(error.to_string()))?;
-        manager.install(&spec).map_err(|error| other(error.to_string()))?;
+        spec.store(&agent.host).map_err(|error| other(because(&error)))?;
+        manager.install(&spec).map_err(|error| other(error.said()))?;
         if let Some(held) = lock(&service.held).remove(&arm) {
             held.release();
         }
-        let status = manager.start(&service.name, arm).map_err(|error| other(error.to_string()))?;
+        let status = manager.start(&service.name, arm).map_err(|error| other(error.said()))?;
         if let ArmStatus::Failed { why } = status {
-            return Err(other(why));
+            return Err(other(Said::new(why.clone(), why)));
         }
     }
     progress.say(Said::new(format!("等待 {arm} 就绪"), format!("waiting for {arm}")));
     let domain = &declared.proxy.domain;
     probe::wait_ready(allotted.of(arm), domain, &declared.probe, READY_LIMIT)
-        .map_err(|not| other(not.to_string()))?;
+        .map_err(|not| other(not.said()))?;
     lock(&service.health).forget(arm);
-    if owns_its_port(agent, service, arm) { Ok(()) } else { Err(Fault::NotReady) }
+    if owns_its_port(agent, service, arm) {
+        Ok(())
+    } else {
+        Err(NotStarted::Fault(Fault::NotReady))
+    }
 }
 
-/// Returns what an arm does, without asking the process manager where the port already tells: a held
-/// port has no arm behind it, and a listener on the arm's own port is the arm.
+fn not_configured() -> Said {
+    Said::new("服务尚未配置", "the service is not configured")
+}
+
+/// Returns an error where a stopped arm's port is another process's. A port that the agent holds
+/// is free for the arm.
+pub(super) fn is_free(service: &Service, arm: Arm, port: u16) -> Result<(), PortError> {
+    if lock(&service.held).contains_key(&arm) {
+        return Ok(());
+    }
+    ports::hold(port).map(ports::HeldPort::release)
+}
+
+/// Returns what an arm does, without asking the process manager where the port already tells: a
+/// held port has no arm behind it, and a listener on the arm's own port is the arm.
 pub(super) fn seen(agent: &Agent, service: &Service, arm: Arm, port: u16) -> ArmStatus {
     if lock(&service.held).contains_key(&arm) {
         return ArmStatus::Stopped;
@@ -146,7 +215,7 @@ pub(super) fn stop(
     let ArmCommand { host, seq, arm } = command.clone();
     let settings = service.settings().ok_or("the service is not configured")?;
     let declared = &settings.declared;
-    let manager = manager(agent)?;
+    let manager = manager(agent).map_err(|why| why.en)?;
     if let Ok(Some(allotted)) = ports::allotted(&agent.host, &service.name) {
         let limit = Millis(declared.proxy.keepalive.0 + declared.proxy.read_timeout.0);
         let port = allotted.of(arm);

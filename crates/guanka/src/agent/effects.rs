@@ -80,14 +80,17 @@ fn work(
             Ok(match Store::new(&agent.host, &service.name).verify(release) {
                 Ok(_) => Event::StageDone { host: host.clone(), seq },
                 Err(error) => {
-                    let fault = Fault::Other(error.to_string());
+                    let fault = Fault::Other(error.said());
                     Event::StageFailed { host: host.clone(), seq, fault }
                 }
             })
         }
         Action::StartArm { host, arm } => {
             let command = ArmCommand { host: host.clone(), seq, arm: *arm };
-            Ok(arms::start(agent, service, &command, release, progress))
+            match arms::start(agent, service, &command, release, progress) {
+                Ok(event) => Ok(event),
+                Err(obstacle) => return obstacle,
+            }
         }
         Action::BeginBake { host } => {
             bake::begin(agent, service).map(|()| Event::BakeBegun { host: host.clone(), seq })

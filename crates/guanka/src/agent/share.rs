@@ -11,6 +11,7 @@ use guanka_core::rollout::effect::Hold;
 use guanka_core::rollout::event::{Event, Fault};
 use guanka_core::rollout::share::{of_candidate, on_disk};
 use guanka_core::rollout::spec::HostName;
+use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::prove::{self, Question};
 use guanka_world::releases::Store;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::service::Service;
 use super::stores::{Agent, lock};
+use crate::failure::because;
 
 /// How long the proof through nginx may take: two requests and their log lines.
 const PROOF_LIMIT: Millis = Millis::from_secs(5);
@@ -66,7 +68,8 @@ pub(super) fn set(agent: &Agent, service: &Service, command: &ShareCommand) -> E
     let failed =
         |fault: Fault| Event::ShareFailed { host: command.host.clone(), seq: command.seq, fault };
     let Some(before) = proxy::share::read(&agent.host, &service.name) else {
-        return failed(Fault::Other("the share has never been installed".to_owned()));
+        let why = Said::new("流量份额尚未安装", "the share has never been installed");
+        return failed(Fault::Other(why));
     };
     let getting = if command.share == SharePercent::NONE {
         command.candidate.other()
@@ -83,11 +86,11 @@ pub(super) fn set(agent: &Agent, service: &Service, command: &ShareCommand) -> E
     // The lease is on disk before the share is: a kill in between leaves a lease without a canary,
     // which costs nothing, and never a canary without a lease.
     if let Err(error) = keep_lease(agent, service, command) {
-        return failed(Fault::Other(error.to_string()));
+        return failed(Fault::Other(because(&error)));
     }
     let green = on_disk(command.candidate, command.share);
     if let Err(error) = proxy::share::swap(&agent.host, &service.name, green) {
-        return failed(Fault::Other(error.to_string()));
+        return failed(Fault::Other(error.said()));
     }
     match prove(agent, service, green) {
         Ok(proven) => {

@@ -4,33 +4,41 @@
 
 mod gate;
 mod report;
+mod requests;
 
-use std::io::{IsTerminal, Write};
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::io::{IsTerminal, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use guanka_core::gates::dispersion::slice_length;
 use guanka_core::quantity::{Millis, Proportion, Rate};
 use guanka_core::rollout::verdict::Verdict;
 use guanka_core::say::Said;
 use guanka_world::http;
-use guanka_world::load::{self, Arrivals, LoadError, LoadPlan, Progress, RequestSpec};
+use guanka_world::load::{self, Arrivals, CookieUsers, LoadError, LoadPlan, Progress};
 
-use crate::failure::codes::{FILE, UNREACHABLE, USAGE};
+use requests::Kind;
+
+use crate::failure::codes::{UNREACHABLE, USAGE};
 use crate::failure::{Exit, Failure, because, say};
 use crate::terminal::Terminal;
 
 /// The options of `guanka load`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to load, `http://127.0.0.1:18000/orders`.
+    /// What to load, `http://127.0.0.1:18000/orders`; with --request, what comes before each path.
     url: String,
     /// How many requests are due, `1000/s`.
     #[arg(long, value_parser = Rate::parse)]
     rate: Rate,
     /// For how long they count, `60s`.
-    #[arg(long = "for", value_name = "DURATION", value_parser = Millis::parse)]
-    duration: Millis,
+    #[arg(long = "for", value_name = "DURATION", value_parser = Millis::parse,
+          required_unless_present = "until_eof")]
+    duration: Option<Millis>,
+    /// Go on until standard input is closed. Without a length set beforehand there is no verdict.
+    #[arg(long, conflicts_with_all = ["duration", "limit", "error_limit"])]
+    until_eof: bool,
     /// For how long they are sent before they count.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = Millis::parse)]
     warm_up: Millis,
@@ -43,6 +51,10 @@ pub(crate) struct Args {
     /// How long a request waits for a connection, and then for its answer.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = Millis::parse)]
     timeout: Millis,
+    /// One kind of request, `POST /orders {"id":1}`; several take turns.
+    #[arg(long = "request", value_name = "REQUEST", value_parser = requests::kind,
+          conflicts_with_all = ["method", "body"])]
+    requests: Vec<Kind>,
     /// The method.
     #[arg(long, default_value = "GET")]
     method: String,
@@ -52,6 +64,12 @@ pub(crate) struct Args {
     /// A header, `Name: value`; may be repeated.
     #[arg(long = "header", value_name = "HEADER", value_parser = header)]
     headers: Vec<(String, String)>,
+    /// The cookie that tells users apart.
+    #[arg(long, value_name = "NAME")]
+    cookie: Option<String>,
+    /// How many users the requests come from.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, requires = "cookie")]
+    users: u32,
     /// The latency that the quantile must not exceed; without it there is no verdict.
     #[arg(long, value_name = "LATENCY", value_parser = Millis::parse)]
     limit: Option<Millis>,
@@ -87,11 +105,17 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
             live(terminal, &progress);
         }
     };
-    let done = load::run(&plan, &AtomicBool::new(false), &mut progress);
+    let stop = Arc::new(AtomicBool::new(false));
+    if args.until_eof {
+        stop_at_eof(Arc::clone(&stop));
+    }
+    let done = load::run(&plan, &stop, &mut progress);
     if is_live {
         let _ = write!(std::io::stderr(), "\r\x1b[K");
     }
-    let run = done.map_err(|error| not_run(args, &error))?;
+    let mut run = done.map_err(|error| not_run(args, &error))?;
+    // What has no length of its own was not cut short.
+    run.stopped_early &= !args.until_eof;
     let outcome = gate::judge(&objectives, args.limit, &run);
     if terminal.json {
         terminal.line(&report::json(&args.url, &run, &outcome).to_string());
@@ -113,27 +137,15 @@ fn plan(args: &Args) -> Result<LoadPlan, Failure> {
     let place = place(&args.url).map_err(|why| Failure::new(&USAGE, reading(&args.url), why))?;
     let target = http::resolve(&place.host, place.port)
         .map_err(|error| Failure::new(&UNREACHABLE, reading(&args.url), because(&error)))?;
-    let body = match args.body.as_deref() {
-        Some(text) => match text.strip_prefix('@') {
-            Some(file) => RequestSpec::body_from(Path::new(file)).map_err(|error| {
-                let doing =
-                    Said::new(format!("正在读取请求体 {file}"), format!("reading the body {file}"));
-                Failure::new(&FILE, doing, because(&error))
-            })?,
-            None => text.as_bytes().to_vec(),
-        },
-        None => Vec::new(),
+    let mut plan = LoadPlan::new(target, &place.path, args.rate, args.duration);
+    plan.host = match requests::host_header(&args.headers) {
+        Some(host) => host.to_owned(),
+        None if place.port == 80 => place.host,
+        None => format!("{}:{}", place.host, place.port),
     };
-    let request = RequestSpec {
-        method: args.method.clone(),
-        headers: args.headers.clone(),
-        body,
-        ..RequestSpec::get(&place.path)
-    };
-    let mut plan = LoadPlan::new(target, &place.path, args.rate, Some(args.duration));
-    plan.host =
-        if place.port == 80 { place.host } else { format!("{}:{}", place.host, place.port) };
-    plan.requests = vec![request];
+    plan.requests = requests::of(args, &place.path)?;
+    let users = |name: &String| CookieUsers { name: name.clone(), users: args.users };
+    plan.cookies = args.cookie.as_ref().map(users);
     plan.arrivals = if args.poisson { Arrivals::Poisson } else { Arrivals::Constant };
     plan.seed = args.seed;
     plan.warm_up = args.warm_up;
@@ -141,7 +153,7 @@ fn plan(args: &Args) -> Result<LoadPlan, Failure> {
     plan.threads = args.threads;
     plan.timeout = args.timeout;
     plan.thresholds = args.limit.into_iter().collect();
-    plan.slice = slice_length(args.duration);
+    plan.slice = slice_length(args.duration.unwrap_or(Millis::ZERO));
     // A request due at the very end must have time to show that it is over the limit.
     plan.drain = Millis(args.limit.map_or(0, |limit| limit.0 * 2)).max(Millis(2000));
     Ok(plan)
@@ -210,6 +222,16 @@ fn not_run(args: &Args, error: &LoadError) -> Failure {
     let url = &args.url;
     let doing = Said::new(format!("正在压测 {url}"), format!("loading {url}"));
     Failure::new(kind, doing, because(error))
+}
+
+/// Sets the flag once standard input has ended; what it says is of no interest.
+fn stop_at_eof(stop: Arc<AtomicBool>) {
+    thread::spawn(move || {
+        let mut buffer = [0; 1024];
+        // An input that cannot be read any more has ended too.
+        while std::io::stdin().read(&mut buffer).is_ok_and(|got| got > 0) {}
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 /// Overwrites the line on the terminal with the running totals.

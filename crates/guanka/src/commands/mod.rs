@@ -10,6 +10,7 @@ mod doctor;
 mod exec;
 mod explain;
 mod help;
+mod init;
 mod inventory;
 mod load;
 mod logs;
@@ -47,6 +48,8 @@ pub(crate) struct Cli {
 /// The verbs, daily ones first.
 #[derive(Subcommand)]
 enum Verb {
+    /// Draft guanka.toml from a module's source.
+    Init(init::Args),
     /// Ask the seven checkpoints of a module, its guanka.toml and a host.
     Check(check::Args),
     /// Explain a check or an error code, with examples.
@@ -112,6 +115,7 @@ pub(crate) fn main() -> Exit {
 
 fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
     match verb {
+        Verb::Init(args) => init::run(args, terminal),
         Verb::Check(args) => check::run(args, terminal),
         Verb::Explain(args) => explain::run(args, terminal),
         Verb::Build(args) => build::run(args, terminal),

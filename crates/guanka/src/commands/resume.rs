@@ -83,6 +83,7 @@ fn drive(project: &Project, terminal: &Terminal, wish: &Wish) -> Result<Exit, Fa
     let is_held = matches!(rollout.state, State::Held { .. } | State::RollbackFailed { .. });
     let parts = (central, Waiting::Stay);
     let mut driver = Driver::new(terminal, (link, ledger), epoch, rollout, parts);
+    driver.tell_missing()?;
     let actor = guanka_world::process::who();
     driver.happen(Event::TakenOver { epoch, actor: actor.clone() })?;
     match wish {

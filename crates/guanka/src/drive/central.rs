@@ -138,6 +138,11 @@ impl Central {
         link.ask_with_files(&request, &paths).map(|_| ())
     }
 
+    /// Returns whether there is a source to send the release from again.
+    pub(crate) fn can_send(&self) -> bool {
+        self.kept.is_none()
+    }
+
     /// Keeps what a gate found; a newer judgement of the same gate takes the older one's place.
     pub(crate) fn keep(&mut self, judged: Judgement) {
         self.judged.retain(|known| known.judgement.gate != judged.judgement.gate);

@@ -1,7 +1,7 @@
 //! The loop: perform what is outstanding, judge what is to be judged, renew what is leased, and
 //! write down what happened before anything is done about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,12 +11,15 @@ use guanka_core::facts::declared::GateSlo;
 use guanka_core::gates::GateKind;
 use guanka_core::name::ServiceName;
 use guanka_core::quantity::Millis;
+use guanka_core::rollout::audit::Audit;
 use guanka_core::rollout::effect::{Action, Effect, outstanding};
 use guanka_core::rollout::ending::Ending;
 use guanka_core::rollout::event::{Chore, Event, Fault, StopReason};
 use guanka_core::rollout::spec::HostName;
 use guanka_core::rollout::state::{Rollout, State};
+use guanka_core::rollout::step::step;
 use guanka_core::rollout::wants::{Judge, is_news, wants};
+use guanka_core::say::Said;
 use guanka_world::clock;
 use guanka_world::transport::wire::{Answer, Request};
 use serde_json::json;
@@ -27,6 +30,7 @@ use super::foretell;
 use super::ledger::Ledger;
 use super::link::{Link, unexpected};
 use super::progress::Progress;
+use crate::failure::codes::{DAMAGED, PORT_TAKEN};
 use crate::failure::{Exit, Failure};
 use crate::terminal::Terminal;
 
@@ -59,6 +63,7 @@ pub(crate) struct Driver<'a> {
     evidence: Evidence,
     looked: Option<Instant>,
     renewed: Option<Instant>,
+    has_healed: bool,
 }
 
 /// Renews the service's lease from a thread of its own, so that a long build does not lose it.
@@ -121,6 +126,7 @@ impl<'a> Driver<'a> {
             evidence: Evidence::default(),
             looked: None,
             renewed: None,
+            has_healed: false,
         }
     }
 
@@ -197,17 +203,9 @@ impl<'a> Driver<'a> {
     /// Writes an event down, then takes what it leads to as the present.
     pub(crate) fn happen(&mut self, event: Event) -> Result<(), Failure> {
         let led = self.ledger.happen(&mut self.link, self.epoch, &self.rollout, event)?;
+        let number = self.ledger.newest().map_or(0, |chapter| chapter.number);
         for audit in &led.audit {
-            let release = &led.rollout.release().release;
-            let record = json!({
-                "rollout": self.ledger.newest().map(|chapter| chapter.number),
-                "release": release,
-                "epoch": self.epoch,
-                "audit": audit,
-            });
-            let service = self.ledger.service.clone();
-            let record = record.to_string();
-            self.link.ask(&Request::Audit { service, epoch: self.epoch, record })?;
+            self.tell(number, &led.rollout, audit)?;
         }
         self.progress.moved(&self.rollout, &led.rollout);
         let began = gate_begun(&self.rollout.state, &led.rollout.state);
@@ -216,6 +214,49 @@ impl<'a> Driver<'a> {
             self.foretell(gate)?;
         }
         self.looked = None;
+        Ok(())
+    }
+
+    /// Writes one entry of the audit log.
+    fn tell(&mut self, number: u64, rollout: &Rollout, audit: &Audit) -> Result<(), Failure> {
+        let record = json!({
+            "rollout": number,
+            "release": rollout.release().release,
+            "epoch": self.epoch,
+            "audit": audit,
+        });
+        let (service, record) = (self.ledger.service.clone(), record.to_string());
+        self.link.ask(&Request::Audit { service, epoch: self.epoch, record })?;
+        Ok(())
+    }
+
+    /// Writes the entries of the audit log that a killed driver had journaled and not told: each
+    /// journal record has its entries, however often drivers were killed in between.
+    pub(crate) fn tell_missing(&mut self) -> Result<(), Failure> {
+        let Some(chapter) = self.ledger.newest().cloned() else { return Ok(()) };
+        let entries = match self.link.ask(&Request::ReadAudit { from: 0 })? {
+            Answer::AuditLog { entries } => entries,
+            other => return Err(unexpected(&other)),
+        };
+        let service = self.ledger.service.to_string();
+        let told: BTreeSet<String> = entries
+            .iter()
+            .filter(|entry| entry.service == service)
+            .filter_map(|entry| serde_json::from_str::<serde_json::Value>(&entry.record).ok())
+            .filter_map(|record| record.get("audit").map(ToString::to_string))
+            .collect();
+        let Some(first) = chapter.records.first() else { return Ok(()) };
+        let Event::Submitted { spec, .. } = &first.event else { return Ok(()) };
+        let mut rollout = Rollout::draft((**spec).clone(), first.epoch, first.seq - 1);
+        for record in &chapter.records {
+            let led = step(&rollout, record.at, &record.event);
+            rollout = led.rollout;
+            for audit in &led.audit {
+                if !told.contains(&json!(audit).to_string()) {
+                    self.tell(chapter.number, &rollout, audit)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -247,7 +288,7 @@ impl<'a> Driver<'a> {
                 Err(failed) => Ok(Some(Event::StageFailed {
                     host: host.clone(),
                     seq,
-                    fault: Fault::Other(failed.why.en.clone()),
+                    fault: Fault::Other(failed.why.clone()),
                 })),
             },
             Action::MarkBad => Ok(Some(Event::ChoreDone { chore: Chore::MarkBad, seq })),
@@ -279,11 +320,30 @@ impl<'a> Driver<'a> {
             Ok(Answer::Loaded { run }) => self.loaded(effect, &run).map(Some),
             Ok(Answer::Done) => Ok(None),
             Ok(other) => Err(unexpected(&other)),
+            Err(failed) if self.may_heal(effect, &failed) => {
+                let (zh, en) = (&failed.why.zh, &failed.why.en);
+                self.progress.note(&Said::new(
+                    format!("{zh}。未启动;重新送达"),
+                    format!("{en}; not started, sent anew"),
+                ));
+                self.central.send(&mut self.link, self.epoch)?;
+                Ok(None)
+            }
             Err(failed) => match could_not(effect, &failed) {
                 Some(event) => Ok(Some(event)),
                 None => Err(failed),
             },
         }
+    }
+
+    /// Returns whether a damaged release may be written anew: once per drive, and only where this
+    /// driver has the source. Damage that comes back is a person's to look into.
+    fn may_heal(&mut self, effect: &Effect, failed: &Failure) -> bool {
+        let is_start = matches!(effect.action, Action::StartArm { .. });
+        is_start
+            && failed.kind.code == DAMAGED.code
+            && self.central.can_send()
+            && !std::mem::replace(&mut self.has_healed, true)
     }
 
     fn loaded(
@@ -374,6 +434,9 @@ impl<'a> Driver<'a> {
         // Left behind it ends by itself.
         let _ = self.link.ask(&Request::GiveLease { service, epoch: self.epoch });
         self.progress.done();
+        if let (Some(failed), false) = (&self.central.build_failed, self.terminal.json) {
+            crate::terminal::failure::show(self.terminal, failed);
+        }
         if let Some(report) = &self.central.reported {
             super::report::show(self.terminal, report);
         }
@@ -392,13 +455,16 @@ fn gate_begun(before: &State, after: &State) -> Option<GateKind> {
     gate(after).filter(|begun| gate(before) != Some(*begun))
 }
 
-/// Turns what a host could not do into the event that the rollout counts as a try.
+/// Turns what a host could not do into the event that the rollout counts as a try. A port of
+/// somebody else's and a changed release say nothing about the candidate: the drive ends, and the
+/// rollout stays where it is.
 fn could_not(effect: &Effect, failed: &Failure) -> Option<Event> {
-    if failed.kind.exit != Exit::CouldNot {
+    let is_obstacle = [PORT_TAKEN.code, DAMAGED.code].contains(&failed.kind.code);
+    if failed.kind.exit != Exit::CouldNot || is_obstacle {
         return None;
     }
     let seq = effect.key.seq;
-    let fault = Fault::Other(failed.why.en.clone());
+    let fault = Fault::Other(failed.why.clone());
     let event = |host: &HostName| host.clone();
     match &effect.action {
         Action::StageRelease { host } => Some(Event::StageFailed { host: event(host), seq, fault }),

@@ -13,7 +13,9 @@ use guanka_world::transport::client::Client;
 use guanka_world::transport::wire::{Answer, FailedKind, PROTOCOL, Request, Taking};
 use guanka_world::{clock, files, process};
 
-use crate::failure::codes::{AGENT, CHAIN, FENCED, HOST_REFUSED, LOCKED, NOT_THERE, SSH_LATER};
+use crate::failure::codes::{
+    AGENT, CHAIN, DAMAGED, FENCED, HOST_REFUSED, LOCKED, NOT_THERE, PORT_TAKEN, SSH_LATER,
+};
 use crate::failure::{Failure, because};
 
 /// How long one answer may take: the reload of an install waits for old workers.
@@ -152,6 +154,8 @@ fn checked(answer: Answer) -> Result<Answer, Failure> {
                 FailedKind::Fenced => &FENCED,
                 FailedKind::NotThere => &NOT_THERE,
                 FailedKind::Broken => &CHAIN,
+                FailedKind::PortTaken => &PORT_TAKEN,
+                FailedKind::Damaged => &DAMAGED,
             };
             let doing = Said::new("正在请主机上的 agent 做事", "asking the host's agent");
             Err(Failure::new(code, doing, why).next(next))

@@ -101,6 +101,7 @@ impl Progress {
                 "event": "judged",
                 "gate": judgement.gate,
                 "verdict": judgement.verdict.code(),
+                "faults": judgement.faults.iter().map(|fault| &fault.said).collect::<Vec<_>>(),
                 "objectives": judgement.objectives.iter().map(|o| json!({
                     "slo": o.slo, "route": o.route, "n": o.n, "x": o.x, "lower": o.lower,
                     "upper": o.upper, "limit": o.limit, "verdict": o.verdict.code(),
@@ -142,7 +143,7 @@ impl Progress {
     pub(crate) fn checked(&self, run: &CheckRun) {
         let (findings, block) = (run.findings.len(), run.blocking());
         let unknown = run.unknowns.len();
-        self.step_note(&Said::new(
+        self.note(&Said::new(
             format!("静态检查:发现 {findings} 个,其中 {block} 个拦截,{unknown} 个无法判断"),
             format!("static checks: {findings} findings, {block} block, {unknown} unknown"),
         ));
@@ -152,7 +153,7 @@ impl Progress {
     pub(crate) fn built(&self, release: &Digest, go: &str, manifest: &Manifest) {
         let size: u64 = manifest.files.iter().map(|file| file.size_bytes).sum();
         let (short, mega) = (release.short(), Bytes(size).0 as f64 / f64::from(1 << 20));
-        self.step_note(&Said::new(
+        self.note(&Said::new(
             format!("已用 {go} 构建 {short},{mega:.1} MB"),
             format!("built {short} with {go}, {mega:.1} MB"),
         ));
@@ -176,7 +177,8 @@ impl Progress {
         self.clear();
     }
 
-    fn step_note(&self, said: &Said) {
+    /// Tells what happened beside the steps.
+    pub(crate) fn note(&self, said: &Said) {
         self.say("note", "note", said);
     }
 

@@ -5,9 +5,9 @@ use guanka_core::report::release::{CauseLine, REPORT_SCHEMA, ReleaseReport, Step
 use guanka_core::report::text;
 use guanka_core::rollout::describe;
 use guanka_core::rollout::ending::Ending;
-use guanka_core::rollout::event::Event;
+use guanka_core::rollout::event::{Event, Fault};
 use guanka_core::rollout::journal::Record;
-use guanka_core::rollout::state::{BlockCause, HeldReason, Rollout, State};
+use guanka_core::rollout::state::{BlockCause, Cause, HeldReason, Rollout, State};
 use guanka_core::rollout::step::step;
 use guanka_core::rollout::verdict::Verdict;
 use guanka_core::say::{Said, Text};
@@ -68,8 +68,8 @@ pub(crate) fn assemble(driver: &mut Driver<'_>) -> Result<ReleaseReport, Failure
     })
 }
 
-/// Returns how many requests could not reach the arm chosen for them around the moments at which the
-/// share changed; nothing where it never did.
+/// Returns how many requests could not reach the arm chosen for them around the moments at which
+/// the share changed; nothing where it never did.
 fn failed_by_switch(driver: &mut Driver<'_>) -> Result<Option<u64>, Failure> {
     let Some(chapter) = driver.ledger.newest() else { return Ok(None) };
     let changes: Vec<u64> = chapter
@@ -114,7 +114,8 @@ fn ended(driver: &Driver<'_>, ending: Ending) -> Said {
         let place = failed
             .span
             .as_ref()
-            .map(|span| format!("{}:{}: ", span.file, span.line))
+            .map(|span| format!("{}: ", span.place()))
+            .filter(|place| !failed.why.en.starts_with(place.trim_end_matches([':', ' '])))
             .unwrap_or_default();
         let why = &failed.why;
         return Said::new(
@@ -124,8 +125,39 @@ fn ended(driver: &Driver<'_>, ending: Ending) -> Said {
     }
     match &driver.rollout.state {
         State::Done => ending.title().said(),
-        state => describe::state(state, &driver.rollout.spec),
+        state => {
+            let said = describe::state(state, &driver.rollout.spec);
+            let why = driver.ledger.newest().filter(|_| blames_host(state)).and_then(last_fault);
+            match why {
+                Some(why) => Said::new(
+                    format!("{}原因:{}", said.zh, why.zh),
+                    format!("{} The host says: {}", said.en, why.en),
+                ),
+                None => said,
+            }
+        }
     }
+}
+
+/// Returns whether a state was reached because a host could not do something.
+const fn blames_host(state: &State) -> bool {
+    matches!(
+        state,
+        State::Blocked { cause: BlockCause::Stage(_) | BlockCause::NotReady(_) }
+            | State::RolledBack { cause: Cause::NotReady(_) | Cause::ShareFailed(_) }
+            | State::RollbackFailed { .. }
+            | State::Held { reason: HeldReason::HostUnknown(_), .. }
+    )
+}
+
+/// Returns what a host said when it last could not do something.
+fn last_fault(chapter: &Chapter) -> Option<Said> {
+    chapter.records.iter().rev().find_map(|record| match &record.event {
+        Event::StageFailed { fault: Fault::Other(why), .. }
+        | Event::ArmFailed { fault: Fault::Other(why), .. }
+        | Event::ShareFailed { fault: Fault::Other(why), .. } => Some(why.clone()),
+        _ => None,
+    })
 }
 
 /// Returns the steps in order, with how long each took.
@@ -271,6 +303,9 @@ fn traffic(rollout: &Rollout, records: &[Record]) -> Said {
 fn next(rollout: &Rollout, ending: Ending, number: u64, driver: &Driver<'_>) -> Said {
     let same = |text: String| Said::new(text.clone(), text);
     let env = format!(" --env {}", driver.ledger.service.env());
+    if let Some(failed) = &driver.central.build_failed {
+        return failed.next.clone();
+    }
     match (ending, &rollout.state) {
         (Ending::Promoted, _) => same(format!("guanka rollback{env}")),
         (Ending::HeldAsked, _) => same(format!("guanka resume{env}")),
@@ -281,6 +316,10 @@ fn next(rollout: &Rollout, ending: Ending, number: u64, driver: &Driver<'_>) -> 
         (_, State::Held { reason: HeldReason::Insufficient | HeldReason::Invalid, .. }) => {
             same(format!("guanka resume{env}"))
         }
+        (_, State::Blocked { cause: BlockCause::Stage(_) }) => Said::new(
+            format!("腾出空间或修好目录,再运行 guanka ship{env}"),
+            format!("make room or put the folder right, then guanka ship{env}"),
+        ),
         (Ending::NeedsHuman, _) => same(format!("guanka status{env}")),
         _ => same(format!("guanka report {number}{env} --html report.html")),
     }

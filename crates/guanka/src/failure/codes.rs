@@ -247,6 +247,42 @@ pub(crate) const NOTHING: ErrorCode = ErrorCode {
     fix: Text { zh: "用 `guanka status` 查看。", en: "Look with `guanka status`." },
 };
 
+/// A port of the service is another process's.
+pub(crate) const PORT_TAKEN: ErrorCode = ErrorCode {
+    code: "GK1211",
+    exit: Exit::CouldNot,
+    title: Text {
+        zh: "服务的端口被其他进程占用", en: "another process has a port of the service"
+    },
+    why: Text {
+        zh: "agent 平时占住空闲臂的端口;agent 停止期间,别的程序占用了它。旧版本照常服务。",
+        en: "The agent holds an idle arm's port; while no agent ran, another program took it. The \
+             old release serves as before.",
+    },
+    fix: Text {
+        zh: "停掉所指的进程,再用 `guanka resume` 继续,或重新 `guanka ship`。",
+        en: "End the process named, then `guanka resume`, or `guanka ship` again.",
+    },
+};
+
+/// A release on the host is not what its manifest says.
+pub(crate) const DAMAGED: ErrorCode = ErrorCode {
+    code: "GK1212",
+    exit: Exit::CouldNot,
+    title: Text {
+        zh: "主机上的发布内容被改动过", en: "a release on the host was changed"
+    },
+    why: Text {
+        zh: "每次启动前都会重新计算哈希;与清单不符的发布从不启动。",
+        en: "A release is hashed again before each start; one that differs from its manifest is \
+             never started.",
+    },
+    fix: Text {
+        zh: "查明是谁改的;用 `guanka abort` 结束后重新发布,送达时会重新写入。",
+        en: "Find out who changed it; `guanka abort`, then ship again: staging writes it anew.",
+    },
+};
+
 /// The build failed.
 pub(crate) const BUILD: ErrorCode = ErrorCode {
     code: "GK1301",
@@ -268,6 +304,7 @@ pub(crate) const ALL: &[&ErrorCode] = &[
     &BUILD,
     &CHAIN,
     &CONFIG,
+    &DAMAGED,
     &FENCED,
     &FILE,
     &HOST_REFUSED,
@@ -275,6 +312,7 @@ pub(crate) const ALL: &[&ErrorCode] = &[
     &LOCKED,
     &NOTHING,
     &NOT_THERE,
+    &PORT_TAKEN,
     &SSH_LATER,
     &START,
     &UNFINISHED,

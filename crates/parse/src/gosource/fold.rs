@@ -29,8 +29,17 @@ pub(super) struct Folded {
     pub(super) value: Option<Value>,
     /// `$PORT`, `-listen`: what it is made from.
     pub(super) from: Vec<String>,
+    /// Those of them that stand behind a colon, so that they are a port and not an address.
+    pub(super) ports: Vec<String>,
     /// Of what is no constant: where it comes from, in words and in the text.
     pub(super) what: Option<(String, Span)>,
+}
+
+/// Which variables and flags a text is made from, and which of them are only its port.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Told {
+    pub(super) from: Vec<String>,
+    pub(super) ports: Vec<String>,
 }
 
 impl Folded {
@@ -58,11 +67,20 @@ impl Folded {
                     joined.from.push(name.clone());
                 }
             }
+            joined.note_ports(&one.ports);
             if joined.what.is_none() || (names_source && one.what.is_some()) {
                 joined.what.clone_from(&one.what);
             }
         }
         joined
+    }
+
+    fn note_ports(&mut self, names: &[String]) {
+        for name in names {
+            if !self.ports.contains(name) {
+                self.ports.push(name.clone());
+            }
+        }
     }
 
     /// Returns the text this is.
@@ -103,13 +121,13 @@ impl<'t, 'a> Module<'t, 'a> {
         expr: &'t Expr<'a>,
         at: &At<'t, 'a>,
         span: Span,
-    ) -> (Fact<String>, Vec<String>) {
+    ) -> (Fact<String>, Told) {
         let folded = self.fold(expr, at);
         let fact = match folded.text() {
             Some(text) => Fact::at(text.to_owned(), span),
             None => Fact::Unknown(self.reason(&folded, expr, at)),
         };
-        (fact, folded.from)
+        (fact, Told { from: folded.from, ports: folded.ports })
     }
 
     /// Folds an expression that is a duration.
@@ -178,7 +196,13 @@ impl<'t, 'a> Module<'t, 'a> {
                     };
                     list.push(right);
                 }
-                Folded { value, ..Folded::parts(&list) }
+                let mut joined = Folded { value, ..Folded::parts(&list) };
+                for pair in list.windows(2) {
+                    if pair[0].text().is_some_and(|text| text.ends_with(':')) {
+                        joined.note_ports(&pair[1].from);
+                    }
+                }
+                joined
             }
             _ => self.unknown(expr, at),
         }
@@ -239,8 +263,14 @@ impl<'t, 'a> Module<'t, 'a> {
         }
         let args: Vec<_> = call.args.iter().map(|a| self.folded(a, at, depth + 1)).collect();
         let values: Option<Vec<Value>> = args.iter().map(|a| a.value.clone()).collect();
-        let parts = Folded::parts(&args);
+        let mut parts = Folded::parts(&args);
         let global = self.global(&call.fun, at).or_else(|| Some(("", call.fun.name()?)));
+        if let Some((path, name)) = global {
+            for index in literal::behind_colon(path, name, args.first().and_then(Folded::text)) {
+                let names = args.get(index).map(|arg| arg.from.clone()).unwrap_or_default();
+                parts.note_ports(&names);
+            }
+        }
         let value = match (global, values) {
             (Some((path, name)), Some(values)) => literal::called(path, name, values),
             _ => None,

@@ -4,6 +4,7 @@ use guanka_core::facts::gosource::{ErrorFate, GoListen};
 use guanka_core::facts::{Fact, Reason};
 
 use super::ast::{Call, Expr, ExprKind};
+use super::fold::Told;
 use super::module::{At, File, Module, Site};
 use super::routers::{self, Framework};
 use super::servers::{self, Servers};
@@ -12,7 +13,7 @@ use super::trace::Traced;
 /// The most wrappers around a listener that are followed.
 const WRAPPERS_MAX: u8 = 3;
 
-type Addr = (Fact<String>, Vec<String>);
+type Addr = (Fact<String>, Told);
 
 /// What a listening call is about.
 struct Listening<'t, 'a> {
@@ -44,13 +45,14 @@ fn listen<'t, 'a>(
         },
     };
     let file = module.file(at);
-    let (addr, addr_from) = found.addr;
+    let (addr, told) = found.addr;
     Some(GoListen {
         folder: file.folder.clone(),
         span: file.span(site.expr.start, site.expr.end),
         call: file.words(&call.fun),
         addr,
-        addr_from,
+        addr_from: told.from,
+        port_from: told.ports,
         server: found.server,
         handler: found.handler.map(|h| servers::handler(module, h, at)),
         error: ErrorFate::Unclear(String::new()),
@@ -93,10 +95,10 @@ fn by_method<'t, 'a>(
         ("ListenAndServe", 0) | ("ListenAndServeTLS", 2) => {
             let server = servers.of(module, base, at);
             let addr = match server {
-                Some(index) => (servers.list[index].addr.clone(), servers.addr_from[index].clone()),
+                Some(index) => (servers.list[index].addr.clone(), servers.addr_told[index].clone()),
                 // A method of the module's own by that name is a listener only inside.
                 None if module.function(&call.fun, at).is_some() => return None,
-                None => (not_constant(module.file(at), base), Vec::new()),
+                None => (not_constant(module.file(at), base), Told::default()),
             };
             Some(Listening { addr, server, handler: None })
         }
@@ -134,11 +136,12 @@ fn by_method<'t, 'a>(
     }
 }
 
-/// gin without an address takes `$PORT`, else `:8080`.
+/// gin without an address takes the port in `$PORT`, else `:8080`.
 fn gin_default(module: &Module<'_, '_>, call: &Call<'_>, at: &At<'_, '_>) -> Addr {
     let span = module.files[at.file].span(call.fun.start, call.fun.end);
     let reason = Reason::NotConstant { what: "$PORT".to_owned(), span };
-    (Fact::Unknown(reason), vec!["$PORT".to_owned()])
+    let names = vec!["$PORT".to_owned()];
+    (Fact::Unknown(reason), Told { from: names.clone(), ports: names })
 }
 
 /// Returns the address of `net/http`, where nothing means `:80`.
@@ -174,7 +177,7 @@ fn net_addr<'t, 'a>(
 /// Returns the address of the listener an expression is.
 fn listener_addr<'t, 'a>(module: &Module<'t, 'a>, expr: &'t Expr<'a>, at: &At<'t, 'a>) -> Addr {
     listens(module, expr, at, 0)
-        .unwrap_or_else(|| (not_constant(module.file(at), expr), Vec::new()))
+        .unwrap_or_else(|| (not_constant(module.file(at), expr), Told::default()))
 }
 
 fn listens<'t, 'a>(

@@ -85,6 +85,19 @@ pub(super) fn called(path: &str, name: &str, mut args: Vec<Value>) -> Option<Val
     }
 }
 
+/// Returns which arguments of a call are put behind a colon: `fmt.Sprintf(":%d", port)`.
+pub(super) fn behind_colon(path: &str, name: &str, format: Option<&str>) -> Vec<usize> {
+    match (path, name, format) {
+        ("net", "JoinHostPort", _) => vec![1],
+        ("fmt", "Sprintf", Some(format)) => {
+            let pieces: Vec<&str> = format.split('%').collect();
+            let verbs = pieces.windows(2).enumerate();
+            verbs.filter(|(_, pair)| pair[0].ends_with(':')).map(|(i, _)| i + 1).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Formats `%s`, `%d`, `%v` and `%%`; anything finer is not folded.
 fn sprintf(format: &str, args: &[Value]) -> Option<Value> {
     let mut out = String::new();

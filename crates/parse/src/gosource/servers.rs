@@ -6,6 +6,7 @@ use guanka_core::facts::{Fact, Sourced, Span};
 use guanka_core::quantity::Millis;
 
 use super::ast::{Expr, ExprKind, StmtKind};
+use super::fold::Told;
 use super::module::{At, FieldGiven, Module};
 use super::scope::Given;
 use super::trace::Traced;
@@ -18,7 +19,7 @@ const SOFTWARE: &str = "Go net/http";
 pub(super) struct Servers {
     pub(super) list: Vec<GoServer>,
     /// What each address is made from.
-    pub(super) addr_from: Vec<Vec<String>>,
+    pub(super) addr_told: Vec<Told>,
     places: Vec<(usize, u32)>,
 }
 
@@ -91,7 +92,7 @@ impl Servers {
         }
         let zero = |key| Fact::default_of(Millis::ZERO, SOFTWARE, key);
         self.places.push((at.file, expr.start));
-        self.addr_from.push(Vec::new());
+        self.addr_told.push(Told::default());
         self.list.push(GoServer {
             folder: file.folder.clone(),
             span: file.span(expr.start, expr.end),
@@ -134,11 +135,11 @@ impl Servers {
         let server = &mut self.list[index];
         let limit = match field {
             "Addr" => {
-                let (addr, from) = module.text_fact(value, at, span);
+                let (addr, told) = module.text_fact(value, at, span);
                 if addr.known().is_none_or(|addr| !addr.is_empty()) {
                     server.addr = addr;
                 }
-                self.addr_from[index] = from;
+                self.addr_told[index] = told;
                 return;
             }
             "Handler" => {

@@ -110,7 +110,7 @@ fn bake(reader: &mut Reader<'_, '_>, slos: &BTreeMap<String, Slo>) -> Option<Bak
         );
         let next = Said::new(
             "写成 [\"synthetic\", \"live\"];live 只用来发现候选版本影响了稳定臂",
-            "write [\"synthetic\", \"live\"]; live shows whether the candidate harms the stable arm",
+            "write [\"synthetic\", \"live\"]; live shows whether the stable arm is harmed",
         );
         let at = reader.place(PATH, "traffic");
         return reader.problem(PATH, "traffic", at, what, next);

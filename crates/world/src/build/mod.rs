@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use guanka_core::facts::declared::Declared;
 use guanka_core::facts::release::{MANIFEST_SCHEMA, Manifest, ReleaseFile};
+use guanka_core::facts::{Fact, Provenance, Sourced};
 use guanka_core::name::Digest;
 use guanka_core::say::Said;
 
@@ -136,7 +137,11 @@ fn need(source: &Path, declared: &Declared) -> Result<Need, BuildError> {
         })?),
         None => None,
     };
-    Ok(Need { at_least: line.max(toolchain::OLDEST), named })
+    let place = match &module.go {
+        Fact::Known(Sourced { from: Provenance::Span(span), .. }) => Some(span.clone()),
+        _ => None,
+    };
+    Ok(Need { at_least: line.max(toolchain::OLDEST), named, place })
 }
 
 /// Splits a target into what the go command calls GOOS and GOARCH.

@@ -94,6 +94,18 @@ pub fn install(host: &HostRoot, wiring: &Wiring) -> Result<Applied, InstallError
     apply(host, nginx, &changes)
 }
 
+/// Returns why an install would be refused before it begins: nginx as it is fails its own test, or
+/// does not run. What is installed already needs neither.
+pub fn ready(wiring: &Wiring) -> Result<(), InstallError> {
+    let nginx = &wiring.nginx;
+    let is_done = |path: &Path, text: &str| Change { path, text: Some(text) }.is_done();
+    if wiring.files.iter().all(|file| is_done(&file.path, &file.text)) {
+        return Ok(());
+    }
+    nginx.test().map_err(|text| InstallError::RedBefore { text })?;
+    nginx.master().map(|_| ()).map_err(|text| InstallError::NoMaster { text })
+}
+
 /// Takes a service's files away: the site's first, then the http level, a reload after each, so
 /// that nothing ever refers to what is gone. The log format stays; other services may use it.
 pub fn remove(host: &HostRoot, service: &ServiceName) -> Result<Applied, InstallError> {

@@ -184,8 +184,8 @@ pub enum Request {
 pub enum Taking {
     /// Only when nobody holds it.
     Free,
-    /// From whoever holds it: a person who stops a release need not wait for its driver, whose epoch
-    /// is refused from then on.
+    /// From whoever holds it: a person who stops a release need not wait for its driver, whose
+    /// epoch is refused from then on.
     Over,
 }
 
@@ -325,6 +325,10 @@ pub enum FailedKind {
     Refused,
     /// A chain is broken.
     Broken,
+    /// A port of the service's is another process's.
+    PortTaken,
+    /// A release on the host is not what its manifest says.
+    Damaged,
 }
 
 /// A change that a plan would make on a host.

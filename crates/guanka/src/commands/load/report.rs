@@ -20,11 +20,12 @@ pub(super) fn json(url: &str, run: &LoadRun, outcome: &Outcome) -> Value {
         "faults": outcome.faults,
         "judgement": outcome.judgement,
         "total": summary(&run.total()),
+        "kinds": run.kinds.iter().map(summary).collect::<Vec<_>>(),
         "run": run,
     })
 }
 
-/// Returns the counts of all kinds with the quantiles people ask for; `run` has every bucket.
+/// Returns counts with the quantiles people ask for; `run` has every bucket.
 fn summary(total: &KindCounts) -> Value {
     let quantiles = |latency: &Latency| {
         json!({
@@ -36,6 +37,7 @@ fn summary(total: &KindCounts) -> Value {
         })
     };
     json!({
+        "name": total.name,
         "requests": total.requests,
         "bad": total.bad,
         "statuses": total.statuses,
@@ -128,6 +130,9 @@ fn counts(run: &LoadRun, total: &KindCounts) -> Vec<Said> {
         format!("请求 {requests},失败 {bad}({percent:.2}%);状态码 {statuses}"),
         format!("{requests} requests, {bad} bad ({percent:.2} %); statuses {statuses}"),
     )];
+    if run.kinds.len() > 1 {
+        said.extend(run.kinds.iter().map(by_kind));
+    }
     for (kind, count) in &total.errors {
         let kind = error_name(*kind);
         said.push(Said::new(
@@ -146,6 +151,18 @@ fn counts(run: &LoadRun, total: &KindCounts) -> Vec<Said> {
         said.push(Said::new("提前停止。", "Stopped early."));
     }
     said
+}
+
+/// Says how many requests of one kind there were and how they ended.
+fn by_kind(kind: &KindCounts) -> Said {
+    let (name, requests, bad) = (pad(&kind.name, 24), kind.requests, kind.bad);
+    let statuses: Vec<String> =
+        kind.statuses.iter().map(|(status, count)| format!("{status} × {count}")).collect();
+    let statuses = statuses.join(", ");
+    Said::new(
+        format!("  {name} {requests},失败 {bad};状态码 {statuses}"),
+        format!("  {name} {requests}, {bad} bad; statuses {statuses}"),
+    )
 }
 
 /// Returns a failure's name.
