@@ -322,6 +322,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
                 port: allotted.of(arm),
                 pid,
                 is_ready: pid.is_some() && lock(&service.health).is_ready(arm),
+                is_failing: lock(&service.health).is_failing(arm),
                 is_crashing: matches!(status, ArmStatus::Failed { .. }),
             },
         );
