@@ -66,8 +66,8 @@ pub(crate) fn run(root: &Path, folder: &Path) -> Result<Control> {
     Ok(control)
 }
 
-/// Switches naively until it is killed: the link away and back, the program over itself. Nobody kills
-/// it whose parent was killed first: it ends by itself then.
+/// Switches naively until it is killed: the link away and back, the program over itself. Nobody
+/// kills it whose parent was killed first: it ends by itself then.
 pub(crate) fn naive(folder: &Path) -> Result<()> {
     let program = program(folder)?;
     let bytes = fs::read(&program).context("read the program")?;

@@ -230,8 +230,8 @@ impl Drop for Started {
     }
 }
 
-/// Stops the host of a lane whose run is gone and removes the lane, unless a person is to look at it;
-/// returns whether it is gone.
+/// Stops the host of a lane whose run is gone and removes the lane, unless a person is to look at
+/// it; returns whether it is gone.
 pub(crate) fn put_away(folder: &Path) -> bool {
     if folder.join(KEPT).exists() {
         return false;
