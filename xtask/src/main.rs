@@ -1,6 +1,8 @@
 //! guanka's own chores: set up, demo, test, tidy, benches, the simulator, the crash run. Each
 //! prints its figure on its last line and exits non-zero when it falls short.
 
+mod bench;
+mod dist;
 mod hostroot;
 mod process;
 mod setup;
@@ -15,6 +17,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo                 sets up and runs the main job on a host root of its own
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
+  bench NAME           holds a figure against its limit: switch, prove, load or start
+  dist                 builds the one static binary into target/dist, with its SHA-256
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
 fn main() -> ExitCode {
@@ -33,6 +37,8 @@ fn run() -> Result<()> {
     let root = repository();
     match words.as_slice() {
         ["tidy"] => tidy::run(&root),
+        ["bench", name] => bench::run(&root, name),
+        ["dist"] => dist::run(&root),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
         ["hostroot", "stop", folder] => hostroot::stop(Path::new(folder)),
