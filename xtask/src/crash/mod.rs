@@ -161,9 +161,14 @@ impl Board {
         }
     }
 
+    fn next(&self) -> Option<Point> {
+        lock(&self.open).pop()
+    }
+
     /// Takes points until none is left; a host that is not whole is left for a person to look at.
     fn work(&self, lane: &mut Lane, rehearsals: &Rehearsals) {
-        while let Some(point) = lock(&self.open).pop() {
+        // Taken in a function of its own, so that no lane holds the list while it kills.
+        while let Some(point) = self.next() {
             let began = Instant::now();
             let killed = lane.kill(&point, rehearsals);
             let took = began.elapsed().as_secs_f64();
