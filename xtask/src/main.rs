@@ -3,8 +3,10 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to their caller")]
 
+mod bench;
 mod crash;
 mod demo;
+mod dist;
 mod hostroot;
 mod lab;
 mod process;
@@ -28,6 +30,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
   lab bad-input        tries every bad input on a host that serves
+  bench NAME           holds a figure against its limit: switch, prove, load or start
+  dist                 builds the one static binary into target/dist, with its SHA-256
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
 fn main() -> ExitCode {
@@ -58,6 +62,8 @@ fn run() -> Result<()> {
         ["test"] => suite::run(&root),
         ["tidy"] => tidy::run(&root),
         ["lab", part] => lab::run(&root, part),
+        ["bench", name] => bench::run(&root, name),
+        ["dist"] => dist::run(&root),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
         ["hostroot", "stop", folder] => hostroot::stop(Path::new(folder)),

@@ -130,7 +130,8 @@ impl Teller {
         }
     }
 
-    /// Tells what a gate sees: a line of its own once it has decided or cannot, else as what goes on.
+    /// Tells what a gate sees: a line of its own once it has decided or cannot, else as what goes
+    /// on.
     fn gate(&mut self, event: &Value) {
         let verdict = event["verdict"].as_str();
         let fault = self.lang.said(&event["faults"][0]).to_owned();

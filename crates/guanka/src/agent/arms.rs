@@ -147,6 +147,9 @@ fn started(
         if let Some(held) = lock(&service.held).remove(&arm) {
             held.release();
         }
+        // Forgotten before the start and not after it: a driver that has already seen the new
+        // program ready would take the gap for a lost readiness.
+        lock(&service.health).forget(arm);
         let status = manager.start(&service.name, arm).map_err(|error| other(error.said()))?;
         if let ArmStatus::Failed { why } = status {
             return Err(other(Said::new(why.clone(), why)));
@@ -156,7 +159,6 @@ fn started(
     let domain = &declared.proxy.domain;
     probe::wait_ready(allotted.of(arm), domain, &declared.probe, READY_LIMIT)
         .map_err(|not| other(not.said()))?;
-    lock(&service.health).forget(arm);
     if owns_its_port(agent, service, arm) {
         Ok(())
     } else {

@@ -88,8 +88,8 @@ fn name_with(ground: &Ground, name: &'static str) -> Result<Outcome> {
         at: "name       =",
         code: "GK1001",
         both: "name",
-        zh: "小写字母",
-        en: "lower-case letters",
+        zh: "应用名",
+        en: "is not an app name",
     };
     tried(ground, &wrong)
 }

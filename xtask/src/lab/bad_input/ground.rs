@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -19,6 +19,9 @@ use crate::setup::Tools;
 
 /// The site that the example is put behind.
 pub(crate) const SITE: &str = "shop.example.com";
+
+/// The vhost of somebody else's site.
+pub(crate) const FOREIGN: &str = "www/server/panel/vhost/nginx/go_api.conf";
 
 /// What each of the small commands here may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -69,6 +72,8 @@ pub(crate) struct Ground {
     pub(crate) guanka: Program,
     /// guanka.toml as every case begins.
     manifest: String,
+    /// The vhost of somebody else's site, as it was laid out.
+    pub(crate) foreign: String,
     /// The release that serves.
     pub(crate) serves: &'static str,
 }
@@ -82,10 +87,11 @@ impl Ground {
         let guanka = Program::new(guanka, tools, &folder.join("calls"))?;
         let project = folder.join("project");
         let manifest = manifest(repository, &host.root)?;
-        let mut ground = Self { folder, host, project, guanka, manifest, serves: "" };
+        let foreign = fs::read_to_string(host.root.join(FOREIGN)).context("read a site")?;
+        let serves = "1";
+        let ground = Self { folder, host, project, guanka, manifest, foreign, serves };
         ground.write_project(repository)?;
         hostroot::start(&ground.host.root)?;
-        ground.serves = "1";
         Ok(ground)
     }
 
@@ -165,7 +171,8 @@ impl Ground {
     /// Waits until the rollout is in a state.
     pub(crate) fn wait_for_state(&self, wanted: &str) -> Result<()> {
         let mut last = String::new();
-        for _ in 0..200 {
+        let end = Instant::now() + LIMIT;
+        while Instant::now() < end {
             let status = self.status()?;
             last = status["rollout"]["state"].to_string();
             if last.contains(wanted) {
@@ -211,6 +218,8 @@ impl Drop for Ground {
     fn drop(&mut self) {
         // Best effort in each: what is not there any more needs no end.
         let _ = self.kill_agent();
+        // nginx takes no signal by a configuration that it refuses.
+        let _ = fs::write(self.host.root.join(FOREIGN), &self.foreign);
         let _ = hostroot::stop(&self.host.root);
         let _ = fs::remove_dir_all(&self.folder);
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::ground::{self, Ground};
+use super::ground::{self, FOREIGN, Ground};
 use super::program::{Expected, Lang};
 use super::snapshot::Snapshot;
 use super::{Case, Outcome};
@@ -30,9 +30,6 @@ pub(crate) const CASES: &[Case] = &[
     ("a release changed by somebody between its arrival and its start", tampered),
     ("a release changed by somebody, with its source gone", tampered_for_good),
 ];
-
-/// The vhost of somebody else's site.
-const FOREIGN: &str = "www/server/panel/vhost/nginx/go_api.conf";
 
 fn no_nginx(ground: &mut Ground) -> Result<Outcome> {
     let root = ground.folder.join("bare");
@@ -53,7 +50,7 @@ fn no_nginx(ground: &mut Ground) -> Result<Outcome> {
         };
         ground.refuses(&["ship"], &expected)?;
         before.same_as(&Snapshot::of(&host.root)?.without_agent())?;
-        let left = host.root.join("var/lib/guanka/shop.demo");
+        let left = host.root.join("var/lib/guanka/shop.demo/settings.json");
         ensure!(!left.exists(), "{} was left", left.display());
         Ok(Outcome::Clear)
     })();
@@ -70,23 +67,26 @@ fn no_root(ground: &mut Ground) -> Result<Outcome> {
         code: "GK1201",
         both: vec![root],
         zh: "正在联系",
-        en: "no such folder",
+        en: "No such file",
         ..Expected::default()
     };
     ground.refuses(&["ship"], &expected)?;
     Ok(Outcome::Clear)
 }
 
-/// Breaks another site's file; returns its text of before.
-fn break_foreign(ground: &Ground) -> Result<String> {
-    let path = ground.host.root.join(FOREIGN);
-    let text = fs::read_to_string(&path).context("read the other site")?;
-    fs::write(&path, format!("{text}\nno_such_directive on;\n")).context("write")?;
-    Ok(text)
+/// Breaks another site's file.
+fn break_foreign(ground: &Ground) -> Result<()> {
+    let broken = format!("{}\nno_such_directive on;\n", ground.foreign);
+    fs::write(ground.host.root.join(FOREIGN), broken).context("break the other site")
+}
+
+/// Puts the other site's file back.
+fn mend_foreign(ground: &Ground) -> Result<()> {
+    fs::write(ground.host.root.join(FOREIGN), &ground.foreign).context("mend the other site")
 }
 
 fn broken_before_install(ground: &mut Ground) -> Result<Outcome> {
-    let before = break_foreign(ground)?;
+    break_foreign(ground)?;
     ground.rewrite("guanka.toml", "keepalive    = \"2s\"", "keepalive    = \"3s\"")?;
     let workers = ground.nginx_workers()?;
     let expected = Expected {
@@ -99,7 +99,7 @@ fn broken_before_install(ground: &mut Ground) -> Result<Outcome> {
     };
     let tried =
         ["ship", "plan"].into_iter().try_for_each(|word| ground.refuses(&[word], &expected));
-    fs::write(ground.host.root.join(FOREIGN), before).context("write")?;
+    mend_foreign(ground)?;
     tried?;
     ensure!(ground.nginx_workers()? == workers, "nginx was reloaded");
     Ok(Outcome::Clear)
@@ -236,7 +236,8 @@ impl Users {
 
 fn second_ship(ground: &mut Ground) -> Result<Outcome> {
     ground.release("3")?;
-    let (before, workers) = (break_foreign(ground)?, ground.nginx_workers()?);
+    break_foreign(ground)?;
+    let workers = ground.nginx_workers()?;
     let users = Users::begin(ground.host.ports.shop);
     let tried = (|| {
         let first = ground.guanka.start(Lang::En, &ground.words(&["ship"]))?;
@@ -257,7 +258,7 @@ fn second_ship(ground: &mut Ground) -> Result<Outcome> {
         first.end()?.exits(0).map(|_| ())
     })();
     let failed = users.end();
-    fs::write(ground.host.root.join(FOREIGN), before).context("write")?;
+    mend_foreign(ground)?;
     tried?;
     ensure!(failed == 0, "{failed} requests of users failed during the release");
     ensure!(ground.nginx_workers()? == workers, "nginx was reloaded");
