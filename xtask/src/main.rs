@@ -3,13 +3,16 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to their caller")]
 
+mod bench;
 mod crash;
 mod demo;
+mod dist;
 mod hostroot;
 mod lab;
 mod process;
 mod setup;
 mod sim;
+mod suite;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -21,13 +24,14 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo                 sets up and runs the main job on a host root of its own;
                        --short: three releases, shorter gates; --keep: leaves the folder there;
                        --lang zh|en
-  demo                 sets up and runs the main job on a host root of its own
   crash                kills ships at 200 points, each whole after resume; --short: 12 points;
                        --points N, --lanes N, --seed N
   sim                  lives 2,000 simulated seeds, then looks for every planted bug
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
   lab bad-input        tries every bad input on a host that serves
+  bench NAME           holds a figure against its limit: switch, prove, load or start
+  dist                 builds the one static binary into target/dist, with its SHA-256
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
 fn main() -> ExitCode {
@@ -55,8 +59,11 @@ fn run() -> Result<()> {
             None => bail!("{USAGE}"),
         },
         ["sim"] => sim::run(&root),
+        ["test"] => suite::run(&root),
         ["tidy"] => tidy::run(&root),
         ["lab", part] => lab::run(&root, part),
+        ["bench", name] => bench::run(&root, name),
+        ["dist"] => dist::run(&root),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
         ["hostroot", "stop", folder] => hostroot::stop(Path::new(folder)),

@@ -1,6 +1,6 @@
 //! The crash run: ships of a real service on real hosts, killed with SIGKILL at points spread over
-//! the whole of a ship, the ship, the agent or both; each must be whole after `guanka resume`, and no
-//! user may notice. The run counts only if the same look calls a naive switch half.
+//! the whole of a ship, the ship, the agent or both; each must be whole after `guanka resume`, and
+//! no user may notice. The run counts only if the same look calls a naive switch half.
 
 mod control;
 mod disk;
@@ -29,7 +29,8 @@ use crate::setup;
 /// How many points the whole run has, and the short one of the test suite.
 const WHOLE: usize = 200;
 const SHORT: usize = 12;
-/// How many hosts are killed on at a time: most of a ship is waiting, for windows and for Supervisor.
+/// How many hosts are killed on at a time: most of a ship is waiting, for windows and for
+/// Supervisor.
 const LANES: usize = 4;
 /// How often each host rehearses in the whole run.
 const REHEARSALS: usize = 2;
@@ -160,9 +161,14 @@ impl Board {
         }
     }
 
+    fn next(&self) -> Option<Point> {
+        lock(&self.open).pop()
+    }
+
     /// Takes points until none is left; a host that is not whole is left for a person to look at.
     fn work(&self, lane: &mut Lane, rehearsals: &Rehearsals) {
-        while let Some(point) = lock(&self.open).pop() {
+        // Taken in a function of its own, so that no lane holds the list while it kills.
+        while let Some(point) = self.next() {
             let began = Instant::now();
             let killed = lane.kill(&point, rehearsals);
             let took = began.elapsed().as_secs_f64();

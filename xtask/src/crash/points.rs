@@ -1,11 +1,12 @@
-//! Where in a ship the kills fall: every state of the main line gets its share of the points, spread
-//! over the time that the state takes, with jitter from a seed, and every victim in every state.
+//! Where in a ship the kills fall: every state of the main line gets its share of the points,
+//! spread over the time that the state takes, with jitter from a seed, and every victim in every
+//! state.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The stretches of a ship, in order: from the command to the first state, then each state up to the
-/// next one, the last up to the end of the process.
+/// The stretches of a ship, in order: from the command to the first state, then each state up to
+/// the next one, the last up to the end of the process.
 pub(crate) const SPANS: [&str; 11] = [
     "start",
     "checking",

@@ -20,8 +20,8 @@ const BASE: &str = "/var/tmp";
 const PREFIX: &str = "guanka-demo-";
 /// A mark in a folder that is to stay.
 const KEPT: &str = "kept";
-/// An agent ends at once; the machine may be busy.
-const AGENT_LIMIT: Duration = Duration::from_secs(10);
+/// guanka ends at once; the machine may be busy.
+const GUANKA_LIMIT: Duration = Duration::from_secs(10);
 
 /// What becomes of the folder in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Ground {
     /// Stops what was started and removes the folder, or leaves it.
     pub(crate) fn close(&mut self) -> Result<()> {
         self.is_closed = true;
-        stop(&self.host.root)?;
+        stop(&self.folder)?;
         match self.afterwards {
             Afterwards::Keep => Ok(()),
             Afterwards::Remove => fs::remove_dir_all(&self.folder)
@@ -86,30 +86,33 @@ impl Drop for Ground {
     }
 }
 
-/// Ends the root's agents, then its Supervisor with every program, then its nginx.
-fn stop(root: &Path) -> Result<()> {
-    for pid in agents(root) {
+/// Ends the folder's guanka processes, then its Supervisor with every program, then its nginx.
+fn stop(folder: &Path) -> Result<()> {
+    let places = [folder.join("host"), folder.join("shop")];
+    for pid in guanka_at(&places) {
         // One that has ended meanwhile is what is wanted.
         let _ = kill_process(pid, Signal::TERM);
     }
-    let are_gone =
-        process::wait_for("the agent ends", AGENT_LIMIT, || agents(root).is_empty().then_some(()));
-    hostroot::stop(root)?;
+    let are_gone = process::wait_for("guanka ends", GUANKA_LIMIT, || {
+        guanka_at(&places).is_empty().then_some(())
+    });
+    hostroot::stop(&places[0])?;
     are_gone
 }
 
-/// Returns the agents of a root: `guanka agent --root ROOT` on their command line.
-fn agents(root: &Path) -> Vec<Pid> {
+/// Returns the guanka processes that name one of these places as a whole word on their command
+/// line: the agent of its host, and a `ship` whose caller was killed.
+fn guanka_at(places: &[PathBuf]) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let wanted = [b"agent".as_slice(), b"--root", root.as_os_str().as_encoded_bytes()];
-    let is_agent = |number: &i32| {
+    let is_at = |number: &i32| {
         let line = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
-        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        words.first().is_some_and(|program| program.ends_with(b"guanka"))
-            && words.get(1..4) == Some(&wanted)
+        let mut words = line.split(|byte| *byte == 0);
+        let is_guanka = words.next().is_some_and(|program| program.ends_with(b"/guanka"));
+        is_guanka
+            && words.any(|word| places.iter().any(|p| p.as_os_str().as_encoded_bytes() == word))
     };
     let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter(is_agent).filter_map(Pid::from_raw).collect()
+    numbers.filter(is_at).filter_map(Pid::from_raw).collect()
 }
 
 /// Puts away what runs that were killed have left: their process is gone and nobody wanted to keep
@@ -126,7 +129,7 @@ fn sweep() {
             continue;
         }
         // Best effort: what cannot be put away stays for a person.
-        let _ = stop(&entry.path().join("host"));
+        let _ = stop(&entry.path());
         let _ = fs::remove_dir_all(entry.path());
     }
 }
@@ -141,13 +144,46 @@ fn make(folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+    use std::process::{Child, Command};
+    use std::time::Duration;
 
-    use super::agents;
+    use super::guanka_at;
+    use crate::process;
+
+    /// A program that is called like guanka and waits; ended in the end.
+    struct Waiting(Child);
+
+    impl Drop for Waiting {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
 
     #[test]
-    fn no_process_is_an_agent_of_a_root_that_it_does_not_name() {
-        assert!(agents(Path::new("/var/tmp/no-such-root")).is_empty());
-        assert!(agents(Path::new("")).is_empty());
+    fn only_guanka_processes_that_name_the_very_place_are_found() {
+        let own = std::env::temp_dir().join(format!("guanka-ground-{}", std::process::id()));
+        fs::create_dir_all(&own).expect("a folder");
+        let program = own.join("guanka");
+        symlink("/usr/bin/tail", &program).expect("a link");
+        let place = own.join("host");
+        fs::write(&place, "").expect("a file");
+        let child = Command::new(&program).arg("-f").arg(&place).spawn().expect("it starts");
+        let child = Waiting(child);
+        let pid = i32::try_from(child.0.id()).expect("a pid");
+        let found = process::wait_for("it is found", Duration::from_secs(10), || {
+            let found = guanka_at(std::slice::from_ref(&place));
+            (!found.is_empty()).then_some(found)
+        });
+        let pids: Vec<i32> =
+            found.expect("it").iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+        assert_eq!(pids, [pid]);
+        assert!(guanka_at(std::slice::from_ref(&own)).is_empty(), "not by the place's beginning");
+        assert!(guanka_at(&[PathBuf::from("")]).is_empty());
+        drop(child);
+        fs::remove_dir_all(&own).expect("there");
     }
 }

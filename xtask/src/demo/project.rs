@@ -22,13 +22,14 @@ pub(crate) enum Pace {
 type Change = (&'static str, &'static str, &'static str);
 
 /// What the short form rewrites.
-const SHORT: [Change; 7] = [
+const SHORT: [Change; 8] = [
     ("gates.load", "for", "\"9s\""),
     ("gates.load", "warm_up", "\"2s\""),
-    ("gates.bake", "for", "\"12s\""),
+    ("gates.bake", "for", "\"10s\""),
     ("gates.bake", "rate", "\"160/s\""),
     ("gates.bake", "min_requests", "200"),
     ("gates.canary", "steps", "[\"40% 12s\", \"100%\"]"),
+    ("gates.canary", "slo", "[\"order_success\", \"product_success\"]"),
     ("gates.canary", "settle", "\"2s\""),
 ];
 

@@ -117,19 +117,43 @@ impl Teller {
     fn event(&mut self, event: &Value) {
         let says = self.lang.said(&event["says"]).to_owned();
         match event["event"].as_str() {
-            Some("judged") => {
-                if let Some(text) = judged(self.lang, event) {
-                    self.now.0 = text;
-                    self.tick();
-                }
-            }
-            Some("note") => self.line(&says),
-            Some(_) => {
+            Some("judged") => self.gate(event),
+            // How it stands before anything was asked is no news.
+            Some("state") if event["state"] == "draft" => {}
+            Some("state") => {
                 self.line(&says);
                 self.now = (says, Instant::now());
                 self.told = Some(Instant::now());
             }
+            Some(_) => self.line(&says),
             None => {}
+        }
+    }
+
+    /// Tells what a gate sees: a line of its own once it has decided or cannot, else as what goes
+    /// on.
+    fn gate(&mut self, event: &Value) {
+        let verdict = event["verdict"].as_str();
+        let fault = self.lang.said(&event["faults"][0]).to_owned();
+        let Some(mut text) = judged(self.lang, event).filter(|_| fault.is_empty()).or(Some(fault))
+        else {
+            return;
+        };
+        let title = match verdict {
+            Some("bad") => self.lang.pick("已证明不合格", "proven bad"),
+            Some("invalid") => self.lang.pick("数据无效", "invalid"),
+            _ => "",
+        };
+        // The load gate speaks once a run; the others once a second, and count again and again.
+        let is_once = event["gate"] == "load" || verdict == Some("bad");
+        if is_once {
+            if !title.is_empty() {
+                text = format!("{text} → {title}");
+            }
+            self.line(&format!("  {text}"));
+        } else {
+            self.now.0 = text;
+            self.tick();
         }
     }
 

@@ -18,7 +18,7 @@ use crate::process;
 /// How many users; more than a thousand, so that a tenth of them is a fair tenth.
 const USERS: &str = "2000";
 /// Enough for the canary to decide within its steps, little enough for two processors.
-const RATE: &str = "300/s";
+const RATE: &str = "450/s";
 /// Answers are awaited for two seconds after the input is closed; the rest is a busy machine.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// How long two clients overlap: the next one has its connections by then.
@@ -62,7 +62,7 @@ impl Traffic {
             RATE,
             "--poisson",
             "--connections",
-            "32",
+            "48",
             "--cookie",
             "shop_user",
             "--users",
@@ -88,18 +88,10 @@ impl Traffic {
         Ok(Self { child, said })
     }
 
-    /// Starts the users of the next release, then stops these; returns what these saw.
-    pub(crate) fn hand_over(
-        &mut self,
-        program: &Program,
-        info: &HostRootInfo,
-        folder: &Path,
-        number: usize,
-    ) -> Result<Seen> {
-        let next = Self::start(program, info, folder, number)?;
+    /// Stops these users once those who take over have their connections.
+    pub(crate) fn stop_after_overlap(&mut self) -> Result<Seen> {
         thread::sleep(OVERLAP);
-        let mut last = std::mem::replace(self, next);
-        last.stop()
+        self.stop()
     }
 
     /// Closes the input and returns what the users saw.
@@ -121,15 +113,6 @@ impl Drop for Traffic {
         // Best effort: stopped in order it has ended before.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-impl Seen {
-    /// Adds what others saw.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.requests += other.requests;
-        self.by_switch += other.by_switch;
-        self.by_release += other.by_release;
     }
 }
 

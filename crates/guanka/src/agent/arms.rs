@@ -116,7 +116,10 @@ fn started(
     let store = Store::new(&agent.host, &service.name);
     let allotted = ports::allot(&agent.host, &service.name).map_err(|e| other(e.said()))?;
     let status = manager.status(&service.name, arm).map_err(|e| other(e.said()))?;
+    // An agent that was started anew may have taken the port of an arm that was just being started:
+    // such an arm runs without its port, and is started again.
     let runs_it = matches!(status, ArmStatus::Running { .. })
+        && !lock(&service.held).contains_key(&arm)
         && store.arm_release(arm).as_ref() == Some(release);
     if !runs_it {
         progress.say(Said::new(format!("正在启动 {arm}"), format!("starting {arm}")));
@@ -237,6 +240,6 @@ pub(super) fn stop(
         .stop(&service.name, arm, declared.process.stop_grace)
         .map_err(|error| error.to_string())?;
     lock(&service.health).forget(arm);
-    service.hold_idle_ports(&agent.host);
+    service.hold_idle_ports(&agent.host, Some(manager.as_ref()));
     Ok(Event::ArmStopped { host, seq, arm })
 }
