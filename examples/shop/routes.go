@@ -11,13 +11,13 @@ import (
 func routes(catalog *catalog, orders *orders, static string) http.Handler {
 	metrics := newMetrics()
 	mux := http.NewServeMux()
-	handle := func(pattern string, handler http.HandlerFunc) {
-		mux.Handle(pattern, observed(metrics, pattern, handler))
+	watch := func(pattern string, handler http.HandlerFunc) http.Handler {
+		return observed(metrics, pattern, handler)
 	}
-	handle("GET /products", catalog.list)
-	handle("GET /products/{id}", catalog.show)
-	handle("POST /orders", orders.place(catalog))
-	handle("GET /orders/{id}", orders.show)
+	mux.Handle("GET /products", watch("GET /products", catalog.list))
+	mux.Handle("GET /products/{id}", watch("GET /products/{id}", catalog.show))
+	mux.Handle("POST /orders", watch("POST /orders", orders.place(catalog)))
+	mux.Handle("GET /orders/{id}", watch("GET /orders/{id}", orders.show))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, struct {
 			Release string `json:"release"`

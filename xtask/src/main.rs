@@ -3,9 +3,12 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to their caller")]
 
+mod bench;
 mod crash;
 mod demo;
+mod dist;
 mod hostroot;
+mod lab;
 mod process;
 mod setup;
 mod sim;
@@ -26,6 +29,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   sim                  lives 2,000 simulated seeds, then looks for every planted bug
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
+  lab bad-input        tries every bad input on a host that serves
+  bench NAME           holds a figure against its limit: switch, prove, load or start
+  dist                 builds the one static binary into target/dist, with its SHA-256
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
 fn main() -> ExitCode {
@@ -55,6 +61,9 @@ fn run() -> Result<()> {
         ["sim"] => sim::run(&root),
         ["test"] => suite::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["lab", part] => lab::run(&root, part),
+        ["bench", name] => bench::run(&root, name),
+        ["dist"] => dist::run(&root),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),
         ["hostroot", "stop", folder] => hostroot::stop(Path::new(folder)),

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::say::Text;
+
 /// A duration in whole milliseconds.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -38,12 +40,12 @@ pub struct SharePercent(u8);
 
 /// Why a text is not a quantity; the message says what would be one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not {expected}")]
+#[error("{text:?} is not {}", expected.en)]
 pub struct QuantityError {
     /// What was written.
     pub text: String,
     /// What would have been right, with an example.
-    pub expected: &'static str,
+    pub expected: Text,
 }
 
 impl Millis {
@@ -64,7 +66,10 @@ impl Millis {
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
         let wrong = || QuantityError {
             text: text.to_owned(),
-            expected: "a duration with a unit: ms, s, m, h or d, like \"30s\"",
+            expected: Text {
+                zh: "带单位的时长:ms、s、m、h 或 d,例如 \"30s\"",
+                en: "a duration with a unit: ms, s, m, h or d, like \"30s\"",
+            },
         };
         let (number, unit) = split_unit(text).ok_or_else(wrong)?;
         let factor = match unit {
@@ -108,7 +113,10 @@ impl Bytes {
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
         let wrong = || QuantityError {
             text: text.to_owned(),
-            expected: "a size with a unit: B, k, M or G, like \"512M\"",
+            expected: Text {
+                zh: "带单位的大小:B、k、M 或 G,例如 \"512M\"",
+                en: "a size with a unit: B, k, M or G, like \"512M\"",
+            },
         };
         let (number, unit) = split_unit(text).ok_or_else(wrong)?;
         let factor = match unit {
@@ -143,7 +151,10 @@ impl Proportion {
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
         let wrong = || QuantityError {
             text: text.to_owned(),
-            expected: "a percentage from 0% to 100%, like \"0.06%\"",
+            expected: Text {
+                zh: "0% 到 100% 的百分数,例如 \"0.06%\"",
+                en: "a percentage from 0% to 100%, like \"0.06%\"",
+            },
         };
         match split_unit(text) {
             Some((number, "%")) if (0.0..=100.0).contains(&number) => Ok(Self(number / 100.0)),
@@ -170,7 +181,10 @@ impl Rate {
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
         let wrong = || QuantityError {
             text: text.to_owned(),
-            expected: "a rate per second or minute, like \"200/s\"",
+            expected: Text {
+                zh: "每秒或每分钟的速率,例如 \"200/s\"",
+                en: "a rate per second or minute, like \"200/s\"",
+            },
         };
         let (number, unit) = split_unit(text).ok_or_else(wrong)?;
         let per_second = match unit {

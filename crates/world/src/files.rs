@@ -26,9 +26,14 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock, waiting for another holder up to half a minute.
     pub fn hold(path: &Path) -> io::Result<Self> {
+        Self::hold_within(path, LOCK_WAIT)
+    }
+
+    /// Takes the lock, waiting for another holder no longer than a limit.
+    pub fn hold_within(path: &Path, limit: Millis) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.create(true).truncate(false).write(true).mode(0o600).open(path)?;
-        let taken = clock::wait_for(LOCK_WAIT, Millis(5), || {
+        let taken = clock::wait_for(limit, Millis(5), || {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Err(e) if e == rustix::io::Errno::WOULDBLOCK => None,
                 other => Some(other),

@@ -3,7 +3,6 @@
 //! closed loop; ours is asked for more than any server takes, so it has a request ready always.
 
 use std::fs;
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+
+use super::say;
 
 /// Rounds of four runs; the rule for a published ratio is five at least.
 const ROUNDS: usize = 7;
@@ -157,11 +158,6 @@ fn timed(command: &mut Command) -> Result<(u64, String)> {
     };
     let output = child.wait_with_output()?;
     Ok((ticks, String::from_utf8_lossy(&output.stdout).into_owned()))
-}
-
-/// Prints a line; a closed pipe is the reader's choice.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Returns median, least and greatest.

@@ -1,6 +1,6 @@
-//! What lies on the host's disk, looked at from outside and without a line of guanka's own code: the
-//! share's link and its slots, the releases and their hashes, the arms' links. Whatever moment it is
-//! looked at, each is whole or the host is half.
+//! What lies on the host's disk, looked at from outside and without a line of guanka's own code:
+//! the share's link and its slots, the releases and their hashes, the arms' links. Whatever moment
+//! it is looked at, each is whole or the host is half.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -79,8 +79,8 @@ pub(crate) fn releases(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(visible.map(|name| (name.clone(), folder.join(&name))).collect())
 }
 
-/// Returns the program's hash of a release that is whole: its name is its manifest's hash, and every
-/// file the manifest names is there with its size, mode and content, and no other.
+/// Returns the program's hash of a release that is whole: its name is its manifest's hash, and
+/// every file the manifest names is there with its size, mode and content, and no other.
 pub(crate) fn release(folder: &Path, name: &str) -> Result<String> {
     let path = folder.join("manifest.json");
     let text = fs::read_to_string(&path).context("no manifest")?;

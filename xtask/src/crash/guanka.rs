@@ -1,5 +1,5 @@
-//! guanka as it is called here: built from this source, a short command run to its end with its last
-//! line read as JSON, and a ship under way whose states are seen as they come.
+//! guanka as it is called here: built from this source, a short command run to its end with its
+//! last line read as JSON, and a ship under way whose states are seen as they come.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

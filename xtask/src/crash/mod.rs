@@ -1,6 +1,6 @@
 //! The crash run: ships of a real service on real hosts, killed with SIGKILL at points spread over
-//! the whole of a ship, the ship, the agent or both; each must be whole after `guanka resume`, and no
-//! user may notice. The run counts only if the same look calls a naive switch half.
+//! the whole of a ship, the ship, the agent or both; each must be whole after `guanka resume`, and
+//! no user may notice. The run counts only if the same look calls a naive switch half.
 
 mod control;
 mod disk;
@@ -29,12 +29,15 @@ use crate::setup;
 /// How many points the whole run has, and the short one of the test suite.
 const WHOLE: usize = 200;
 const SHORT: usize = 12;
-/// How many hosts are killed on at a time: most of a ship is waiting, for windows and for Supervisor.
+/// How many hosts are killed on at a time: most of a ship is waiting, for windows and for
+/// Supervisor.
 const LANES: usize = 4;
 /// How often each host rehearses in the whole run.
 const REHEARSALS: usize = 2;
 /// Where the hosts lie: passable for nginx's workers.
 const BASE: &str = "/var/tmp";
+/// How the name of a run's folder begins; its process id follows.
+const PREFIX: &str = "guanka-crash-";
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,9 +163,14 @@ impl Board {
         }
     }
 
+    fn next(&self) -> Option<Point> {
+        lock(&self.open).pop()
+    }
+
     /// Takes points until none is left; a host that is not whole is left for a person to look at.
     fn work(&self, lane: &mut Lane, rehearsals: &Rehearsals) {
-        while let Some(point) = lock(&self.open).pop() {
+        // Taken in a function of its own, so that no lane holds the list while it kills.
+        while let Some(point) = self.next() {
             let began = Instant::now();
             let killed = lane.kill(&point, rehearsals);
             let took = began.elapsed().as_secs_f64();
@@ -231,10 +239,28 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Self> {
-        let folder = Path::new(BASE).join(format!("guanka-crash-{}", std::process::id()));
+        sweep();
+        let folder = Path::new(BASE).join(format!("{PREFIX}{}", std::process::id()));
         fs::create_dir(&folder).with_context(|| format!("create {}", folder.display()))?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
         Ok(Self(folder))
+    }
+}
+
+/// Puts away what a run that was killed itself has left: its process is gone, its hosts may run.
+fn sweep() {
+    let entries = fs::read_dir(BASE).into_iter().flatten().flatten();
+    for folder in entries.map(|entry| entry.path()) {
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let pid = name.as_deref().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
+        let Some(pid) = pid.filter(|pid| !Path::new("/proc").join(pid.to_string()).exists()) else {
+            continue;
+        };
+        let lanes = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let gone = lanes.map(|lane| lane.path()).filter(|lane| lane::put_away(lane)).count();
+        println!("crash: put away {gone} hosts that run {pid} had left");
+        // A lane that was kept keeps the folder.
+        let _ = fs::remove_dir(&folder);
     }
 }
 

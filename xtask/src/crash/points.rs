@@ -1,11 +1,12 @@
-//! Where in a ship the kills fall: every state of the main line gets its share of the points, spread
-//! over the time that the state takes, with jitter from a seed, and every victim in every state.
+//! Where in a ship the kills fall: every state of the main line gets its share of the points,
+//! spread over the time that the state takes, with jitter from a seed, and every victim in every
+//! state.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The stretches of a ship, in order: from the command to the first state, then each state up to the
-/// next one, the last up to the end of the process.
+/// The stretches of a ship, in order: from the command to the first state, then each state up to
+/// the next one, the last up to the end of the process.
 pub(crate) const SPANS: [&str; 11] = [
     "start",
     "checking",
@@ -109,10 +110,10 @@ mod tests {
     #[test]
     fn every_state_is_hit_by_every_victim_in_its_whole_length() {
         let points = spread(200, 7);
-        for span in 0..SPANS.len() {
+        for (span, name) in SPANS.iter().enumerate() {
             let here: Vec<&Point> = points.iter().filter(|point| point.span == span).collect();
             let victims: BTreeSet<&str> = here.iter().map(|point| point.victim.word()).collect();
-            assert_eq!(victims.len(), 3, "{}", SPANS[span]);
+            assert_eq!(victims.len(), 3, "{name}");
             let early = here.iter().any(|point| point.part < 0.1);
             let late = here.iter().any(|point| point.part > 0.85);
             assert!(early && late && here.iter().all(|point| point.part < 1.0));

@@ -1,6 +1,6 @@
 //! What must hold once a rollout has been gone on with: it is done, one arm has everything and runs
-//! exactly its release, the other has stopped and its port is held, nobody holds a lease, nothing is
-//! left over, the chains verify. Every difference is told.
+//! exactly its release, the other has stopped and its port is held, nobody holds a lease, nothing
+//! is left over, the chains verify. Every difference is told.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::{crash, demo, setup, sim, tidy};
+use crate::{crash, demo, lab, setup, sim, tidy};
 
 /// What a stage does.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ const fn stage(name: &'static str, work: Work) -> Stage {
 }
 
 /// The suite.
-pub(super) const STAGES: [Stage; 8] = [
+pub(super) const STAGES: [Stage; 9] = [
     stage("setup", Work::Own(|_| setup::ensure().map(|_| ()))),
     stage("tidy", Work::Own(tidy::run)),
     stage("fmt", Work::Cargo(&["fmt", "--all", "--check"])),
@@ -40,6 +40,7 @@ pub(super) const STAGES: [Stage; 8] = [
     stage("tests", Work::Tests(&["test", "--workspace", "--locked", "--no-fail-fast"])),
     stage("sim", Work::Own(sim::run)),
     stage("demo-short", Work::Own(|root| demo::run(root, demo::Wish::short()))),
+    stage("bad-input", Work::Own(|root| lab::run(root, "bad-input"))),
     stage("crash-short", Work::Own(crash_short)),
 ];
 

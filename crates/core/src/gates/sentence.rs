@@ -6,7 +6,7 @@ use super::objective::Objective;
 use super::{Form, ObjectiveJudgement, Passing, Source};
 use crate::quantity::Millis;
 use crate::rollout::verdict::Verdict;
-use crate::say::Said;
+use crate::say::{Said, Text};
 use crate::signals::series::{Metric, Slice};
 
 /// Returns what was found about one objective, with its numbers.
@@ -27,13 +27,15 @@ pub(super) fn of(judged: &ObjectiveJudgement) -> Said {
     }
     let (count_zh, count_en) = counted(judged.metric, judged.n, judged.x);
     let (limit, look) = (percent(judged.limit), look(judged.form));
-    let (lower, upper) = (percent(judged.lower), percent(judged.upper));
     let title = judged.verdict.title();
     let body = match judged.verdict {
-        Verdict::Good => Said::new(
-            format!("至多 {upper} ≤ 限值 {limit}({}),{}。", look.zh, title.zh),
-            format!("at most {upper} ≤ limit {limit} ({}): {}.", look.en, title.en),
-        ),
+        Verdict::Good => {
+            let upper = percent(judged.upper);
+            Said::new(
+                format!("至多 {upper} ≤ 限值 {limit}({}),{}。", look.zh, title.zh),
+                format!("at most {upper} ≤ limit {limit} ({}): {}.", look.en, title.en),
+            )
+        }
         Verdict::Bad => match &judged.comparison {
             Some(comparison) if comparison.is_worse() => Said::new(
                 format!(
@@ -45,26 +47,28 @@ pub(super) fn of(judged: &ObjectiveJudgement) -> Said {
                     comparison.ln_e, comparison.abort_from, title.en
                 ),
             ),
-            _ => Said::new(
-                format!("至少 {lower} > 限值 {limit}({}),{}。", look.zh, title.zh),
-                format!("at least {lower} > limit {limit} ({}): {}.", look.en, title.en),
-            ),
+            _ => {
+                let lower = percent(judged.lower);
+                Said::new(
+                    format!("至少 {lower} > 限值 {limit}({}),{}。", look.zh, title.zh),
+                    format!("at least {lower} > limit {limit} ({}): {}.", look.en, title.en),
+                )
+            }
         },
         Verdict::NotYet | Verdict::Invalid => {
+            let (lower, upper) = (percent(judged.lower), percent(judged.upper));
             let bursts = bursts(judged);
-            with_needed(
-                judged,
-                Said::new(
-                    format!(
-                        "真实比例在 {lower} 到 {upper} 之间,限值 {limit}({}{})",
-                        look.zh, bursts.zh
-                    ),
-                    format!(
-                        "truly between {lower} and {upper}, limit {limit} ({}{})",
-                        look.en, bursts.en
-                    ),
+            let between = Said::new(
+                format!(
+                    "真实比例在 {lower} 到 {upper} 之间,限值 {limit}({}{})",
+                    look.zh, bursts.zh
                 ),
-            )
+                format!(
+                    "truly between {lower} and {upper}, limit {limit} ({}{})",
+                    look.en, bursts.en
+                ),
+            );
+            with_needed(judged, between)
         }
     };
     Said::new(
@@ -181,10 +185,10 @@ fn counted(metric: Metric, n: u64, x: u64) -> (String, String) {
     }
 }
 
-fn look(form: Form) -> Said {
+const fn look(form: Form) -> Text {
     match form {
-        Form::Fixed => Said::new("单次判定", "one look"),
-        Form::AnyTime => Said::new("随时判定", "any look"),
+        Form::Fixed => Text { zh: "单次判定", en: "one look" },
+        Form::AnyTime => Text { zh: "随时判定", en: "any look" },
     }
 }
 

@@ -105,7 +105,12 @@ pub fn ln_beta_tails(a: f64, b: f64, x: f64) -> LnTails {
     if x >= 1.0 {
         return LnTails { lower: 0.0, upper: f64::NEG_INFINITY };
     }
-    let ln_front = a * x.ln() + b * (-x).ln_1p() - ln_beta(a, b);
+    inner_beta_tails(a, b, x, ln_beta(a, b))
+}
+
+/// Returns both tails at an x strictly between 0 and 1, given ln B(a, b).
+fn inner_beta_tails(a: f64, b: f64, x: f64, ln_constant: f64) -> LnTails {
+    let ln_front = a * x.ln() + b * (-x).ln_1p() - ln_constant;
     if x < (a + 1.0) / (a + b + 2.0) {
         let lower = (ln_front + beta_fraction(a, b, x).ln() - a.ln()).min(0.0);
         LnTails { lower, upper: ln_rest(lower) }
@@ -130,9 +135,9 @@ pub fn beta_quantile(q: f64, a: f64, b: f64) -> f64 {
     assert!(q > 0.0 && q < 1.0, "a quantile lies strictly between 0 and 1");
     let ln_constant = ln_beta(a, b);
     let density = |x: f64| ((a - 1.0) * x.ln() + (b - 1.0) * (-x).ln_1p() - ln_constant).exp();
-    let excess = |x: f64| quantile_excess(ln_beta_tails(a, b, x), q);
+    let excess = |x: f64| quantile_excess(inner_beta_tails(a, b, x, ln_constant), q);
     let bend = |x: f64| (a - 1.0) / x - (b - 1.0) / (1.0 - x);
-    root(Curve { excess, density, bend }, a / (a + b), 1.0)
+    root(Curve { excess, density, bend }, beta_guess(q, a, b), 1.0)
 }
 
 /// Returns both tails of the gamma distribution with scale 1 at x, as logarithms.
@@ -168,6 +173,24 @@ pub fn gamma_quantile(q: f64, shape: f64) -> f64 {
 /// Returns the p-value of a chi-square statistic with one degree of freedom.
 pub fn chi_square_p(statistic: f64) -> f64 {
     ln_gamma_tails(0.5, statistic / 2.0).upper.exp()
+}
+
+/// Returns a point near the beta quantile (Cornish and Fisher, as in Abramowitz and Stegun 26.5.22;
+/// the F distribution's logarithm is nearly normal), or the mean where that does not hold.
+fn beta_guess(q: f64, a: f64, b: f64) -> f64 {
+    let mean = a / (a + b);
+    if a < 1.0 || b < 1.0 {
+        return mean;
+    }
+    let normal = normal_guess(q);
+    let (of_a, of_b) = (1.0 / (2.0 * a - 1.0), 1.0 / (2.0 * b - 1.0));
+    let lambda = (normal * normal - 3.0) / 6.0;
+    let h = 2.0 / (of_a + of_b);
+    let skew = (of_b - of_a) * (lambda + 5.0 / 6.0 - 2.0 / (3.0 * h));
+    let w = -normal * (h + lambda).sqrt() / h - skew;
+    let guess = a / (a + b * (2.0 * w).exp());
+    // A square root of a negative number makes it no number, which is not between 0 and 1 either.
+    if guess > 0.0 && guess < 1.0 { guess } else { mean }
 }
 
 /// Returns a point near the gamma quantile: the cube root of a gamma variable is nearly normal

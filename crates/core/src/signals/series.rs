@@ -272,8 +272,10 @@ impl Rows {
         let sealed = self.sealed;
         let row = index.min(sealed) * self.width;
         let mut sum = Slice { n: self.sums[row], x: self.sums[row + column] };
-        let unsummed = index.saturating_sub(sealed);
-        for raw in self.tail.chunks_exact(self.width).take(unsummed) {
+        if index <= sealed {
+            return sum;
+        }
+        for raw in self.tail.chunks_exact(self.width).take(index - sealed) {
             sum.n += raw[0];
             sum.x += raw[column];
         }

@@ -250,7 +250,7 @@ fn install(agent: &Agent, service: &Service) -> Answer {
         Ok(wiring) => wiring,
         Err(error) => return refused(error.said()),
     };
-    service.hold_idle_ports(&agent.host);
+    service.hold_idle_ports(&agent.host, arms::manager(agent).ok().as_deref());
     for arm in [Arm::Blue, Arm::Green] {
         // An arm that runs has its own port. Any other port that nobody holds for us is told of
         // now, before a build and not after it.
@@ -322,6 +322,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
                 port: allotted.of(arm),
                 pid,
                 is_ready: pid.is_some() && lock(&service.health).is_ready(arm),
+                is_failing: lock(&service.health).is_failing(arm),
                 is_crashing: matches!(status, ArmStatus::Failed { .. }),
             },
         );

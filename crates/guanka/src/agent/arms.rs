@@ -116,7 +116,10 @@ fn started(
     let store = Store::new(&agent.host, &service.name);
     let allotted = ports::allot(&agent.host, &service.name).map_err(|e| other(e.said()))?;
     let status = manager.status(&service.name, arm).map_err(|e| other(e.said()))?;
+    // An agent that was started anew may have taken the port of an arm that was just being started:
+    // such an arm runs without its port, and is started again.
     let runs_it = matches!(status, ArmStatus::Running { .. })
+        && !lock(&service.held).contains_key(&arm)
         && store.arm_release(arm).as_ref() == Some(release);
     if !runs_it {
         progress.say(Said::new(format!("正在启动 {arm}"), format!("starting {arm}")));
@@ -144,6 +147,9 @@ fn started(
         if let Some(held) = lock(&service.held).remove(&arm) {
             held.release();
         }
+        // Forgotten before the start and not after it: a driver that has already seen the new
+        // program ready would take the gap for a lost readiness.
+        lock(&service.health).forget(arm);
         let status = manager.start(&service.name, arm).map_err(|error| other(error.said()))?;
         if let ArmStatus::Failed { why } = status {
             return Err(other(Said::new(why.clone(), why)));
@@ -153,7 +159,6 @@ fn started(
     let domain = &declared.proxy.domain;
     probe::wait_ready(allotted.of(arm), domain, &declared.probe, READY_LIMIT)
         .map_err(|not| other(not.said()))?;
-    lock(&service.health).forget(arm);
     if owns_its_port(agent, service, arm) {
         Ok(())
     } else {
@@ -235,6 +240,6 @@ pub(super) fn stop(
         .stop(&service.name, arm, declared.process.stop_grace)
         .map_err(|error| error.to_string())?;
     lock(&service.health).forget(arm);
-    service.hold_idle_ports(&agent.host);
+    service.hold_idle_ports(&agent.host, Some(manager.as_ref()));
     Ok(Event::ArmStopped { host, seq, arm })
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use guanka_core::facts::declared::Probe;
 use guanka_core::name::Arm;
 use guanka_world::ports::ArmPorts;
 use guanka_world::probe::{self, Streak};
@@ -23,13 +24,29 @@ pub(super) struct Health {
 struct Probed {
     streak: Streak,
     asked: Option<Instant>,
-    is_ready: bool,
+    answers: Answers,
+}
+
+/// What an arm's last probes say of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Answers {
+    /// Too few since the agent, or the arm, was started.
+    #[default]
+    Unknown,
+    Ready,
+    Failing,
 }
 
 impl Health {
     /// Returns whether an arm passed its last probes.
     pub(super) fn is_ready(&self, arm: Arm) -> bool {
-        self.arms.get(&arm).is_some_and(|probed| probed.is_ready)
+        self.arms.get(&arm).is_some_and(|probed| probed.answers == Answers::Ready)
+    }
+
+    /// Returns whether an arm failed its last probes. That is more than not to have passed them: an
+    /// agent that was started anew has asked nobody yet.
+    pub(super) fn is_failing(&self, arm: Arm) -> bool {
+        self.arms.get(&arm).is_some_and(|probed| probed.answers == Answers::Failing)
     }
 
     /// Begins anew with an arm that was started or stopped.
@@ -53,15 +70,52 @@ pub(super) fn tick(service: &Service, settings: &Settings, ports: ArmPorts) {
             continue;
         }
         let probed = probe::once(ports.of(arm), &declared.proxy.domain, &declared.probe);
-        let mut health = lock(&service.health);
-        let known = health.arms.entry(arm).or_default();
-        known.asked = Some(Instant::now());
-        known.streak.note(&probed);
-        if known.streak.passes >= declared.probe.passes {
-            known.is_ready = true;
+        lock(&service.health).arms.entry(arm).or_default().note(&probed, &declared.probe);
+    }
+}
+
+impl Probed {
+    fn note(&mut self, probed: &probe::Probed, declared: &Probe) {
+        self.asked = Some(Instant::now());
+        self.streak.note(probed);
+        if self.streak.passes >= declared.passes {
+            self.answers = Answers::Ready;
         }
-        if known.streak.fails >= declared.probe.fails {
-            known.is_ready = false;
+        if self.streak.fails >= declared.fails {
+            self.answers = Answers::Failing;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guanka_core::facts::declared::Probe;
+    use guanka_core::name::Arm;
+    use guanka_core::quantity::Millis;
+    use guanka_world::probe::Probed;
+
+    use super::Health;
+
+    #[test]
+    fn an_arm_that_a_new_agent_has_not_probed_enough_is_neither_ready_nor_failing() {
+        let declared = Probe {
+            path: "/healthz".to_owned(),
+            method: "GET".to_owned(),
+            expect: 200,
+            every: Millis(1000),
+            fails: 2,
+            passes: 2,
+            timeout: Millis(1000),
+        };
+        let passed = Probed::Passed { elapsed: Millis(1) };
+        let failed = Probed::Status { found: 503, expected: 200 };
+        let mut health = Health::default();
+        let mut told = vec![(health.is_ready(Arm::Blue), health.is_failing(Arm::Blue))];
+        for probed in [&passed, &passed, &failed, &failed] {
+            health.arms.entry(Arm::Blue).or_default().note(probed, &declared);
+            told.push((health.is_ready(Arm::Blue), health.is_failing(Arm::Blue)));
+        }
+        let (unknown, ready, failing) = ((false, false), (true, false), (false, true));
+        assert_eq!(told, [unknown, unknown, ready, ready, failing]);
     }
 }

@@ -10,6 +10,7 @@ use guanka_core::rollout::effect::Lane;
 use guanka_core::signals::request::Counting;
 use guanka_core::signals::route::RouteTable;
 use guanka_world::hostroot::HostRoot;
+use guanka_world::managers::{ArmStatus, Manager};
 use guanka_world::ports::{self, ArmPorts, HeldPort};
 use guanka_world::{files, signals};
 use serde::{Deserialize, Serialize};
@@ -96,16 +97,20 @@ impl Service {
         lock(&self.settings).clone()
     }
 
-    /// Takes the ports of arms that do not run, so that nobody else gets the service's requests.
-    pub(super) fn hold_idle_ports(&self, host: &HostRoot) {
+    /// Takes the ports of arms that do not run, so that nobody else gets the service's requests. An
+    /// arm that is on its way up, or that its process manager will start again, has no listener
+    /// either: its port is its own, and so it is where the manager cannot tell.
+    pub(super) fn hold_idle_ports(&self, host: &HostRoot, manager: Option<&dyn Manager>) {
         let Ok(Some(ports)) = ports::allotted(host, &self.name) else { return };
-        let mut held = lock(&self.held);
         for arm in [Arm::Blue, Arm::Green] {
-            if !held.contains_key(&arm)
-                && ports::owner_of(ports.of(arm)).is_none()
+            if lock(&self.held).contains_key(&arm) || ports::owner_of(ports.of(arm)).is_some() {
+                continue;
+            }
+            let status = manager.map(|manager| manager.status(&self.name, arm));
+            if matches!(status, None | Some(Ok(ArmStatus::Stopped)))
                 && let Ok(port) = ports::hold(ports.of(arm))
             {
-                held.insert(arm, port);
+                lock(&self.held).insert(arm, port);
             }
         }
     }
@@ -153,5 +158,62 @@ impl Settings {
         thresholds.sort_unstable();
         thresholds.dedup();
         thresholds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guanka_core::name::{Arm, ServiceName};
+    use guanka_core::quantity::Millis;
+    use guanka_world::hostroot::HostRoot;
+    use guanka_world::managers::spec::ArmSpec;
+    use guanka_world::managers::{ArmStatus, Installed, Manager, ManagerError};
+    use guanka_world::ports;
+
+    use super::super::stores::lock;
+    use super::Service;
+
+    /// A manager that knows what the arms do and nothing else.
+    struct Says(fn(Arm) -> Option<ArmStatus>);
+
+    impl Manager for Says {
+        fn status(&self, _: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError> {
+            let silent = || ManagerError::Unreachable { text: "no answer".to_owned() };
+            (self.0)(arm).ok_or_else(silent)
+        }
+        fn install(&self, _: &ArmSpec) -> Result<Installed, ManagerError> {
+            unreachable!("only asked")
+        }
+        fn start(&self, _: &ServiceName, _: Arm) -> Result<ArmStatus, ManagerError> {
+            unreachable!("only asked")
+        }
+        fn stop(&self, _: &ServiceName, _: Arm, _: Millis) -> Result<(), ManagerError> {
+            unreachable!("only asked")
+        }
+        fn remove(&self, _: &ServiceName, _: Arm, _: Millis) -> Result<(), ManagerError> {
+            unreachable!("only asked")
+        }
+    }
+
+    fn held_when(status: fn(Arm) -> Option<ArmStatus>) -> Vec<Arm> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = HostRoot::new(dir.path());
+        let name = ServiceName::new("shop", "demo").expect("a good name");
+        ports::allot(&host, &name).expect("two ports");
+        let service = Service::load(&host, &name);
+        service.hold_idle_ports(&host, Some(&Says(status)));
+        lock(&service.held).keys().copied().collect()
+    }
+
+    #[test]
+    fn the_port_of_an_arm_on_its_way_up_is_not_taken_from_it() {
+        let blue_starts = |arm| match arm {
+            Arm::Blue => Some(ArmStatus::Starting),
+            Arm::Green => Some(ArmStatus::Stopped),
+        };
+        assert_eq!(held_when(blue_starts), [Arm::Green]);
+        assert_eq!(held_when(|_| Some(ArmStatus::Retrying { why: "x".to_owned() })), []);
+        assert_eq!(held_when(|_| None), []);
+        assert_eq!(held_when(|_| Some(ArmStatus::Stopped)), [Arm::Blue, Arm::Green]);
     }
 }

@@ -12,6 +12,7 @@ use guanka_world::store::journal::Journal;
 use guanka_world::store::metrics::Metrics;
 use guanka_world::{clock, files, proxy};
 
+use super::arms;
 use super::service::Service;
 
 /// The agent of one root.
@@ -53,9 +54,10 @@ impl Agent {
         // A host without nginx, or with one that fails its own test, is found again and said when
         // something is asked of it.
         let _ = proxy::recover(&self.host);
+        let manager = arms::manager(self).ok();
         for service in self.all() {
             let _ = guanka_world::releases::Store::new(&self.host, &service.name).recover();
-            service.hold_idle_ports(&self.host);
+            service.hold_idle_ports(&self.host, manager.as_deref());
         }
     }
 

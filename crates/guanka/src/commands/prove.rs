@@ -12,7 +12,7 @@ use guanka_core::say::{Said, Text};
 use guanka_core::signals::series::Slice;
 use serde_json::{Value, json};
 
-use crate::failure::{Exit, Failure, USAGE, because, say};
+use crate::failure::{Exit, Failure, USAGE, say};
 use crate::terminal::{Terminal, pad};
 
 /// The arithmetic is exact up to this many requests; nobody has more in one gate.
@@ -241,7 +241,7 @@ fn limit_of(text: &str) -> Result<Proportion, Failure> {
 }
 
 fn wrong_quantity(error: &QuantityError) -> Failure {
-    usage(because(error))
+    usage(Said::new(format!("{:?} 不是{}", error.text, error.expected.zh), error.to_string()))
 }
 
 fn usage(why: Said) -> Failure {

@@ -411,7 +411,7 @@ impl<'a> Driver<'a> {
             if arm.is_crashing {
                 return Ok(Some(Event::HardStop { host, reason: StopReason::CrashLoop }));
             }
-            if self.progress.lost_readiness(arm.is_ready, arm.pid) {
+            if self.progress.lost_readiness(arm) {
                 return Ok(Some(Event::HardStop { host, reason: StopReason::ReadinessLost }));
             }
         }

@@ -14,7 +14,7 @@ use guanka_world::transport::wire::{Answer, FailedKind, PROTOCOL, Request, Takin
 use guanka_world::{clock, files, process};
 
 use crate::failure::codes::{
-    AGENT, CHAIN, DAMAGED, FENCED, HOST_REFUSED, LOCKED, NOT_THERE, PORT_TAKEN, SSH_LATER,
+    AGENT, CHAIN, DAMAGED, FENCED, HOST_REFUSED, LOCKED, NOT_THERE, PORT_TAKEN,
 };
 use crate::failure::{Failure, because};
 
@@ -34,14 +34,7 @@ impl Link {
     pub(crate) fn to(address: &HostAddress) -> Result<Self, Failure> {
         match address {
             HostAddress::Local(root) => Self::local(Path::new(root)),
-            HostAddress::Ssh(name) => Err(Failure::new(
-                &SSH_LATER,
-                Said::new(format!("正在连接主机 {name}"), format!("connecting to {name}")),
-                Said::new(
-                    "本版本只驱动本机:hosts = [\"local:/\"]",
-                    "this version drives this machine only: hosts = [\"local:/\"]",
-                ),
-            )),
+            HostAddress::Ssh(name) => Err(super::submission::ssh(name)),
         }
     }
 

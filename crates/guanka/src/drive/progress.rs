@@ -14,13 +14,10 @@ use guanka_core::rollout::describe;
 use guanka_core::rollout::state::{Rollout, State};
 use guanka_core::rollout::verdict::Verdict;
 use guanka_core::say::Said;
+use guanka_world::transport::wire::ArmView;
 use serde_json::json;
 
 use crate::terminal::{Terminal, width};
-
-/// How many probes of the agent a candidate that was ready may fail before its readiness is lost:
-/// the agent counts the declared failures itself, so one look is enough.
-const READY_SEEN: bool = true;
 
 /// Tells how a rollout goes.
 pub(crate) struct Progress {
@@ -159,17 +156,15 @@ impl Progress {
         ));
     }
 
-    /// Returns whether a candidate that was ready no longer is. It begins anew with each step, and
-    /// with each process.
-    pub(crate) fn lost_readiness(&self, is_ready: bool, pid: Option<u32>) -> bool {
-        match (self.was_ready.get(), is_ready) {
-            (_, true) => {
-                self.was_ready.set(pid);
-                false
-            }
-            (Some(_), false) => READY_SEEN,
-            (None, false) => false,
+    /// Returns whether a candidate that was ready no longer is: the agent counts the declared
+    /// failures itself, so one look is enough. It begins anew with each step.
+    pub(crate) fn lost_readiness(&self, arm: &ArmView) -> bool {
+        if arm.is_ready {
+            self.was_ready.set(arm.pid);
+            return false;
         }
+        // Not known to be ready is no loss: an agent that was started anew has to ask first.
+        self.was_ready.get().is_some() && (arm.is_failing || arm.pid.is_none())
     }
 
     /// Ends the moving line.

@@ -114,7 +114,8 @@ fn ended(driver: &Driver<'_>, ending: Ending) -> Said {
         let place = failed
             .span
             .as_ref()
-            .map(|span| format!("{}:{}: ", span.file, span.line))
+            .map(|span| format!("{}: ", span.place()))
+            .filter(|place| !failed.why.en.starts_with(place.trim_end_matches([':', ' '])))
             .unwrap_or_default();
         let why = &failed.why;
         return Said::new(

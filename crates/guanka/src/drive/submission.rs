@@ -14,7 +14,7 @@ use guanka_world::hash;
 use guanka_world::transport::wire::HostView;
 
 use crate::failure::Failure;
-use crate::failure::codes::CONFIG;
+use crate::failure::codes::{CONFIG, SSH_LATER};
 
 /// The one host's name in a rollout.
 pub(crate) const HOST: &str = "local";
@@ -35,6 +35,13 @@ pub(crate) fn host(declared: &Declared) -> Result<&HostAddress, Failure> {
         }
     };
     match declared.env.hosts.as_slice() {
+        [HostAddress::Ssh(name)] => {
+            let failed = ssh(name);
+            Err(match declared.spans.get(&format!("env.{env}.hosts")) {
+                Some(span) => failed.at(span.clone()),
+                None => failed,
+            })
+        }
         [one] => Ok(one),
         [] => Err(refuse("没有声明主机".to_owned(), "no host is declared".to_owned()).next(
             Said::new(
@@ -48,6 +55,18 @@ pub(crate) fn host(declared: &Declared) -> Result<&HostAddress, Failure> {
         )
         .next(Said::new("只保留一台", "keep one of them"))),
     }
+}
+
+/// Builds the failure for a host that would have to be reached over SSH.
+pub(crate) fn ssh(name: &str) -> Failure {
+    Failure::new(
+        &SSH_LATER,
+        Said::new(format!("正在连接主机 {name}"), format!("connecting to {name}")),
+        Said::new(
+            "本版本只驱动本机:hosts = [\"local:/\"]",
+            "this version drives this machine only: hosts = [\"local:/\"]",
+        ),
+    )
 }
 
 /// Builds the spec of a rollout from source.

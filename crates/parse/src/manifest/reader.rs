@@ -126,8 +126,8 @@ impl<'a, 's> Reader<'a, 's> {
                     format!("{path}.{key}: {error}"),
                 );
                 let next = Said::new(
-                    format!("应为:{}", error.expected),
-                    format!("write {}", error.expected),
+                    format!("应为:{}", error.expected.zh),
+                    format!("write {}", error.expected.en),
                 );
                 self.problem(path, key, self.place(path, key), what, next)
             }

@@ -167,10 +167,11 @@ impl BuildError {
         }
     }
 
-    /// Returns the place in the source, if the compiler named one.
+    /// Returns the place in the source or in go.mod, where one is known.
     pub fn span(&self) -> Option<&Span> {
         match self {
             Self::Compile { span, .. } => Some(span),
+            Self::NoToolchain { need, .. } => need.place.as_ref(),
             _ => None,
         }
     }

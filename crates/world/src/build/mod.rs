@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use guanka_core::facts::declared::Declared;
 use guanka_core::facts::release::{MANIFEST_SCHEMA, Manifest, ReleaseFile};
+use guanka_core::facts::{Fact, Provenance, Sourced};
 use guanka_core::name::Digest;
 use guanka_core::say::Said;
 
@@ -136,7 +137,11 @@ fn need(source: &Path, declared: &Declared) -> Result<Need, BuildError> {
         })?),
         None => None,
     };
-    Ok(Need { at_least: line.max(toolchain::OLDEST), named })
+    let place = match &module.go {
+        Fact::Known(Sourced { from: Provenance::Span(span), .. }) => Some(span.clone()),
+        _ => None,
+    };
+    Ok(Need { at_least: line.max(toolchain::OLDEST), named, place })
 }
 
 /// Splits a target into what the go command calls GOOS and GOARCH.
@@ -181,6 +186,7 @@ struct Scratch {
 impl Scratch {
     fn new(work: &Path) -> Result<Self, BuildError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        sweep(work);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = work.join(format!(".build-{}-{number}", std::process::id()));
         remove(&folder)?;
@@ -203,8 +209,20 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // After `keep` it is no longer there; a left-over is removed by the next build.
+        // After `keep` it is no longer there; what a kill leaves is removed by the next build.
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Removes the folders of builds whose process was killed.
+fn sweep(work: &Path) {
+    for name in files::folder_names(work).unwrap_or_default() {
+        let pid = name.strip_prefix(".build-").and_then(|rest| rest.split_once('-'));
+        let Some(pid) = pid.and_then(|(pid, _)| pid.parse().ok()) else { continue };
+        if crate::process::started(pid).is_none() {
+            // What cannot be removed takes room and no more.
+            let _ = files::remove_tree(&work.join(name));
+        }
     }
 }
 
@@ -217,4 +235,23 @@ fn remove(folder: &Path) -> Result<(), BuildError> {
 
 fn failed(path: &Path, source: io::Error) -> BuildError {
     BuildError::File { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::Scratch;
+
+    #[test]
+    fn what_a_killed_build_leaves_goes_with_the_next_one_and_a_running_builds_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        // Process numbers end far below this one.
+        let killed = dir.path().join(".build-999999999-0/bin");
+        let running = dir.path().join(format!(".build-{}-999", std::process::id()));
+        fs::create_dir_all(&killed).expect("made");
+        fs::create_dir_all(&running).expect("made");
+        let scratch = Scratch::new(dir.path()).expect("made");
+        assert!(!killed.exists() && running.exists() && scratch.folder.exists());
+    }
 }

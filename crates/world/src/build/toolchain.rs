@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use guanka_core::facts::Span;
 use guanka_core::quantity::Millis;
 
 use super::error::BuildError;
@@ -40,6 +41,8 @@ pub struct Need {
     pub at_least: GoVersion,
     /// What guanka.toml asks for by name: a release (`1.22.5`) or any release of `1.22`.
     pub named: Option<GoVersion>,
+    /// Where go.mod asks for it.
+    pub place: Option<Span>,
 }
 
 impl Need {
@@ -155,6 +158,7 @@ mod tests {
         Need {
             at_least: GoVersion::parse(at_least).expect("a version"),
             named: named.map(|text| GoVersion::parse(text).expect("a version")),
+            place: None,
         }
     }
 

@@ -11,13 +11,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use guanka_core::quantity::Millis;
+
 use super::frame::{self, FrameKind};
 use super::wire::{Answer, Request};
+use crate::clock;
+use crate::files::Lock;
 
 /// The most connections at a time: a driver, a few people looking, a bench.
 const CONNECTIONS_MAX: usize = 64;
 /// A peer that says nothing for this long is let go; a driver asks every second.
 const IDLE: Duration = Duration::from_secs(300);
+/// How long a starting agent waits for one that was killed to be gone: its lock goes with it.
+const LOCK_WAIT: Millis = Millis::from_secs(2);
 /// The most that one file of a release holds.
 const FILE_MAX: usize = 1 << 30;
 
@@ -32,6 +38,8 @@ pub type Answering = dyn Fn(Request, &mut Session<'_>) -> Answer + Send + Sync;
 /// A socket to answer on.
 pub struct Server {
     listener: UnixListener,
+    /// Two agents that start at once both find no answer on the socket: the lock lets one through.
+    _lock: Lock,
 }
 
 impl Server {
@@ -41,16 +49,24 @@ impl Server {
         if let Some(folder) = socket.parent() {
             fs::create_dir_all(folder)?;
         }
-        if UnixStream::connect(socket).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there"));
-        }
+        let taken = || io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there");
+        let lock = clock::wait_for(LOCK_WAIT, Millis(20), || {
+            if UnixStream::connect(socket).is_ok() {
+                return Some(Err(taken()));
+            }
+            match Lock::hold_within(&socket.with_extension("lock"), Millis::ZERO) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => None,
+                other => Some(other),
+            }
+        });
+        let lock = lock.unwrap_or_else(|| Err(taken()))?;
         match fs::remove_file(socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = UnixListener::bind(socket)?;
         fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener })
+        Ok(Self { listener, _lock: lock })
     }
 
     /// Answers for ever.
@@ -110,7 +126,7 @@ impl Session<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Barrier};
     use std::thread;
 
     use guanka_core::quantity::Millis;
@@ -134,5 +150,28 @@ mod tests {
         assert!(matches!(services, Answer::Services { .. }));
         assert!(matches!(client.ask(&Request::Verify).expect("answered"), Answer::Done));
         assert!(Server::bind(&socket).is_err());
+    }
+
+    #[test]
+    fn of_agents_that_start_at_once_after_a_kill_one_stays() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().expect("a folder");
+            let socket = dir.path().join("run/agent.sock");
+            std::fs::create_dir_all(socket.parent().expect("a folder")).expect("made");
+            drop(std::os::unix::net::UnixListener::bind(&socket).expect("what a kill leaves"));
+            let start = Barrier::new(4);
+            let bound: Vec<_> = thread::scope(|scope| {
+                let agents: Vec<_> = (0..4)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            start.wait();
+                            Server::bind(&socket)
+                        })
+                    })
+                    .collect();
+                agents.into_iter().map(|agent| agent.join().expect("no panic")).collect()
+            });
+            assert_eq!(bound.iter().filter(|server| server.is_ok()).count(), 1);
+        }
     }
 }

@@ -380,6 +380,9 @@ pub struct ArmView {
     pub pid: Option<u32>,
     /// It answers its probes.
     pub is_ready: bool,
+    /// It failed its last probes, as many as are declared. An agent that has just started knows of
+    /// neither.
+    pub is_failing: bool,
     /// It crashes again and again.
     pub is_crashing: bool,
 }

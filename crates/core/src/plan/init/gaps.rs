@@ -33,8 +33,8 @@ pub(super) fn gaps(seen: &Seen<'_>, module: Option<&GoMod>, hints: &Hints) -> Ve
     }
     gaps.push(Said::new(
         "没有内存上限:量过之后写 [process] memory = \"512M\",否则泄漏会拖垮同机服务",
-        "there is no memory limit: measure, then write [process] memory = \"512M\", or a leak takes \
-         its neighbours down",
+        "there is no memory limit: measure, then write [process] memory = \"512M\", or a leak \
+         takes its neighbours down",
     ));
     gaps
 }

@@ -1,0 +1,100 @@
+//! The table of exit codes, one named case for each code, on a real host.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+
+use super::ground::Ground;
+use super::program::{Expected, Lang};
+use super::{Case, Outcome};
+
+/// What must come before everything else: the release that serves in every other case.
+pub(crate) const FIRST: &[Case] = &[
+    ("exit 6: a first release falls ill and there is no way back", first_release_falls_ill),
+    ("exit 0: the same release, well again, goes on with resume", resumed),
+];
+
+/// The rest of the table; 1, 2 and 7 stand in other files too.
+pub(crate) const CASES: &[Case] = &[
+    ("exit 0, 3, 9: good, bad, not yet proven", verdicts),
+    ("exit 3: a check blocks the release before its build", blocked_by_a_check),
+    ("exit 8: a plan with changes", changed_plan),
+    ("exit 5: a release falls ill in its canary and is taken back", taken_back),
+];
+
+fn first_release_falls_ill(ground: &mut Ground) -> Result<Outcome> {
+    let ship = ground.guanka.start(Lang::En, &ground.words(&["ship"]))?;
+    ground.wait_for_state("settling")?;
+    fs::write(ground.sick("1"), "")?;
+    let answer = ship.end()?;
+    let expected = Expected {
+        exit: 6,
+        both: vec!["guanka status".to_owned()],
+        en: "no way back",
+        ..Expected::default()
+    };
+    expected.holds(Lang::En, &answer)?;
+    Ok(Outcome::Clear)
+}
+
+fn resumed(ground: &mut Ground) -> Result<Outcome> {
+    fs::remove_file(ground.sick("1"))?;
+    ground.guanka.call(Lang::Zh, &ground.words(&["resume"]))?.exits(0)?;
+    ground.still_serves()?;
+    ground.guanka.call(Lang::En, &ground.words(&["status"]))?.exits(0)?;
+    Ok(Outcome::Clear)
+}
+
+fn verdicts(ground: &mut Ground) -> Result<Outcome> {
+    for (bad, total, exit, word) in
+        [("281", "518400", 0, "good"), ("50", "100", 3, "bad"), ("0", "3", 9, "not_yet")]
+    {
+        let limit = if exit == 0 { "0.06%" } else { "1%" };
+        let words = ["prove", "--bad", bad, "--total", total, "--limit", limit, "--json"];
+        let answer = ground.guanka.call(Lang::En, &words)?.exits(exit)?;
+        ensure!(answer.out.contains(word), "{word:?} is missing: {}", answer.shown());
+    }
+    Ok(Outcome::Clear)
+}
+
+fn blocked_by_a_check(ground: &mut Ground) -> Result<Outcome> {
+    // The program takes up to 10 s to shut down; the manager would kill it after two.
+    ground.rewrite("guanka.toml", "stop_grace = \"15s\"", "stop_grace = \"2s\"")?;
+    for lang in [Lang::En, Lang::Zh] {
+        let answer = ground.guanka.call(lang, &ground.words(&["ship"]))?.exits(3)?;
+        let text = answer.text();
+        let explains = text.lines().last().is_some_and(|line| line.contains("guanka explain"));
+        ensure!(explains, "the last line is no command: {}", answer.shown());
+        ensure!(text.contains("guanka.toml:"), "no place is named: {}", answer.shown());
+        ground.still_serves()?;
+    }
+    Ok(Outcome::Clear)
+}
+
+fn changed_plan(ground: &mut Ground) -> Result<Outcome> {
+    ground.guanka.call(Lang::En, &ground.words(&["plan", "--exit-code"]))?.exits(0)?;
+    ground.rewrite("guanka.toml", "keepalive    = \"2s\"", "keepalive    = \"3s\"")?;
+    ground.refuses(
+        &["plan", "--exit-code"],
+        &Expected {
+            exit: 8, zh: "什么也没有改动", en: "Nothing was changed", ..next_is_in_text()
+        },
+    )?;
+    Ok(Outcome::Clear)
+}
+
+/// A plan is no error: its next step stands in its last sentence.
+fn next_is_in_text() -> Expected {
+    Expected { both: vec!["guanka ship".to_owned()], has_no_next: true, ..Expected::default() }
+}
+
+fn taken_back(ground: &mut Ground) -> Result<Outcome> {
+    ground.release("ill")?;
+    let ship = ground.guanka.start(Lang::Zh, &ground.words(&["ship"]))?;
+    ground.wait_for_state("canary\"")?;
+    fs::write(ground.sick("ill"), "")?;
+    let answer = ship.end()?.exits(5)?;
+    ensure!(answer.text().contains("已回退"), "it was taken back: {}", answer.shown());
+    ground.still_serves()?;
+    Ok(Outcome::Clear)
+}
