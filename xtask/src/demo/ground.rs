@@ -106,7 +106,8 @@ fn guanka_at(places: &[PathBuf]) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let is_at = |number: &i32| {
         let line = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
-        let mut words = line.split(|byte| *byte == 0);
+        // The line ends with a zero byte: behind it lies an empty word that is none.
+        let mut words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
         let is_guanka = words.next().is_some_and(|program| program.ends_with(b"/guanka"));
         is_guanka
             && words.any(|word| places.iter().any(|p| p.as_os_str().as_encoded_bytes() == word))

@@ -181,11 +181,13 @@ impl Show<'_> {
         println!("  → {}", lang.said(&report["ending"]));
         for cause in report["causes"].as_array().into_iter().flatten() {
             println!("    {}", lang.said(&cause["says"]));
-            println!("    {}", lang.said(&cause["counter"]));
+            if !cause["counter"].is_null() {
+                println!("    {}", lang.said(&cause["counter"]));
+            }
         }
         for finding in report["findings"].as_array().into_iter().flatten() {
             let code = finding["code"].as_str().unwrap_or_default();
-            println!("    {code}  {}", lang.said(&finding["title"]));
+            println!("    {code}  {}", lang.said(&finding["message"]));
         }
     }
 
