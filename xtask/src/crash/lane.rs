@@ -27,6 +27,8 @@ const NOT_PROVEN: i32 = 9;
 const NOTHING: &str = "GK1210";
 /// A load gate on a machine this busy may be invalid or too thin; a person would ask again.
 const RESUMES: u32 = 8;
+/// A mark in a folder that is to stay.
+const KEPT: &str = "kept";
 /// An agent ends at once; the machine may be busy.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -141,6 +143,8 @@ impl Lane {
     /// Keeps the folder for a person to look at.
     pub(crate) fn keep(&mut self) -> &Path {
         self.is_kept = true;
+        // Without the mark the next run puts the folder away; that is all.
+        let _ = fs::write(self.folder.join(KEPT), "");
         &self.folder
     }
 
@@ -224,6 +228,19 @@ impl Drop for Started {
     fn drop(&mut self) {
         stop(&self.0);
     }
+}
+
+/// Stops the host of a lane whose run is gone and removes the lane, unless a person is to look at
+/// it; returns whether it is gone.
+pub(crate) fn put_away(folder: &Path) -> bool {
+    if folder.join(KEPT).exists() {
+        return false;
+    }
+    let root = folder.join("host");
+    if root.is_dir() {
+        stop(&root);
+    }
+    fs::remove_dir_all(folder).is_ok()
 }
 
 /// Ends a root's agents, then its Supervisor with every program, then its nginx.

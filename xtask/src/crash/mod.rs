@@ -36,6 +36,8 @@ const LANES: usize = 4;
 const REHEARSALS: usize = 2;
 /// Where the hosts lie: passable for nginx's workers.
 const BASE: &str = "/var/tmp";
+/// How the name of a run's folder begins; its process id follows.
+const PREFIX: &str = "guanka-crash-";
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +100,9 @@ pub(crate) fn run(repository: &Path, wish: Wish) -> Result<()> {
 }
 
 /// Switches naively until killed: what the control runs as a process of its own.
-pub(crate) fn naive(folder: &Path) -> Result<()> {
-    control::naive(folder)
+pub(crate) fn naive(step: &str, folder: &Path) -> Result<()> {
+    let step = control::Step::parse(step).context("no such naive step")?;
+    control::naive(folder, step)
 }
 
 /// Does something with each thing in a thread of its own.
@@ -237,10 +240,28 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Self> {
-        let folder = Path::new(BASE).join(format!("guanka-crash-{}", std::process::id()));
+        sweep();
+        let folder = Path::new(BASE).join(format!("{PREFIX}{}", std::process::id()));
         fs::create_dir(&folder).with_context(|| format!("create {}", folder.display()))?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
         Ok(Self(folder))
+    }
+}
+
+/// Puts away what a run that was killed itself has left: its process is gone, its hosts may run.
+fn sweep() {
+    let entries = fs::read_dir(BASE).into_iter().flatten().flatten();
+    for folder in entries.map(|entry| entry.path()) {
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let pid = name.as_deref().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
+        let Some(pid) = pid.filter(|pid| !Path::new("/proc").join(pid.to_string()).exists()) else {
+            continue;
+        };
+        let lanes = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let gone = lanes.map(|lane| lane.path()).filter(|lane| lane::put_away(lane)).count();
+        println!("crash: put away {gone} hosts that run {pid} had left");
+        // A lane that was kept keeps the folder.
+        let _ = fs::remove_dir(&folder);
     }
 }
 

@@ -14,8 +14,8 @@ use guanka_core::quantity::{Millis, Rate, SharePercent};
 use guanka_core::signals::slot::Slot;
 use guanka_world::clock;
 use guanka_world::load::{
-    AnswerSeen, CookieUsers, GeneratorFault, LoadPlan, LoadRun, Outcome, SelfCheckLimits,
-    run_observed,
+    AnswerSeen, CookieUsers, ErrorKind, GeneratorFault, LoadPlan, LoadRun, Outcome,
+    SelfCheckLimits, run_observed,
 };
 use guanka_world::proxy::share;
 
@@ -46,8 +46,11 @@ pub(crate) struct Measured {
     pub(crate) wrong: u64,
     /// Requests of the probe that were lost.
     pub(crate) probe_lost: u64,
-    /// Why the generator's runs say nothing.
-    pub(crate) faults: Vec<GeneratorFault>,
+    /// Stretches in which the generator could not send although connections were free: nothing
+    /// that is measured then is the server's doing.
+    pub(crate) broken: usize,
+    /// Stretches in which it sent late. The machine was busy; a loss would be seen all the same.
+    late: usize,
     answered: u64,
     seconds: f64,
     kinds: Vec<String>,
@@ -95,7 +98,7 @@ impl Measured {
         };
         format!(
             "{} in {:.1} s, {:.1} to {:.1} ms, median {:.1}, P95 {:.1}; {:.0} requests/s, {} of {} \
-             failed{}, probe lost {}, {} on a wrong arm{}",
+             failed{}, probe lost {}{}",
             times.len(),
             self.seconds,
             at(0.0),
@@ -107,8 +110,7 @@ impl Measured {
             self.requests,
             if self.kinds.is_empty() { String::new() } else { format!(" ({})", self.words()) },
             self.probe_lost,
-            self.wrong,
-            if self.faults.is_empty() { String::new() } else { format!("; {:?}", self.faults) },
+            if self.late == 0 { String::new() } else { format!("; load late in {}", self.late) },
         )
     }
 
@@ -130,9 +132,14 @@ impl Measured {
         self.failed += total.bad;
         self.answered += total.statuses.values().sum::<u64>();
         self.seconds += run.measured.as_secs_f64();
-        self.faults.extend(run.self_check.faults(None, &SelfCheckLimits::default()));
+        for fault in run.self_check.faults(None, &SelfCheckLimits::default()) {
+            match fault {
+                GeneratorFault::Late { .. } => self.late += 1,
+                _ => self.broken += 1,
+            }
+        }
         for (kind, count) in &total.errors {
-            self.kinds.extend((0..*count).map(|_| format!("{kind:?}")));
+            self.kinds.extend((0..*count).map(|_| word(*kind).to_owned()));
         }
         for (status, count) in total.statuses.range(400..) {
             self.kinds.extend((0..*count).map(|_| format!("status {status}")));
@@ -237,6 +244,15 @@ impl<'a> Rounds<'a> {
             self.share = percent(SHARES[(self.dice >> 33) as usize % SHARES.len()]);
         }
         self.share
+    }
+}
+
+/// Returns what a failure is called.
+fn word(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::EofReused => "closed before the answer",
+        ErrorKind::Reset => "reset",
+        _ => "of another kind",
     }
 }
 
