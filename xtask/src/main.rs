@@ -53,7 +53,7 @@ fn run() -> Result<()> {
             Some(wish) => demo::run(&root, wish),
             None => bail!("{USAGE}"),
         },
-        ["crash", "--naive", folder] => crash::naive(Path::new(folder)),
+        ["crash", "--naive", step, folder] => crash::naive(step, Path::new(folder)),
         ["crash", options @ ..] => match crash::Wish::read(options) {
             Some(wish) => crash::run(&root, wish),
             None => bail!("{USAGE}"),

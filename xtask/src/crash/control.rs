@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::disk;
+use crate::process;
 
 /// How often the naive switch is killed.
 const KILLS: u64 = 24;
@@ -21,6 +22,9 @@ const PIECE: usize = 16 << 10;
 
 /// How long a naive switch goes on that nobody kills; it is killed after a few hundredths.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// The mark of a step that has begun.
+const BEGUN: &str = "begun";
 
 /// What the control showed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +44,29 @@ impl Control {
     }
 }
 
+/// A naive step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The link is removed and made anew.
+    Link,
+    /// The program is copied over itself.
+    Copy,
+}
+
+impl Step {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Copy => "copy",
+        }
+    }
+
+    /// Reads the word for a step.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Link, Self::Copy].into_iter().find(|step| step.word() == word)
+    }
+}
+
 /// Kills a naive switch again and again on a copy of what a host has, and looks each time.
 pub(crate) fn run(root: &Path, folder: &Path) -> Result<Control> {
     copy(&disk::home(root), &disk::home(folder))?;
@@ -50,14 +77,8 @@ pub(crate) fn run(root: &Path, folder: &Path) -> Result<Control> {
         mend(root, folder)?;
         let before = disk::halves(folder);
         ensure!(before.is_empty(), "the copy is not whole: {}", before.join("; "));
-        let own = std::env::current_exe().context("find this program")?;
-        let mut command = Command::new(own);
-        command.args(["crash", "--naive"]).arg(folder).stdin(Stdio::null());
-        let mut child = command.spawn().context("start the naive switch")?;
-        // Prime steps over the few milliseconds that one round of it takes.
-        thread::sleep(Duration::from_micros(20_000 + kill * 1_709));
-        child.kill().context("kill the naive switch")?;
-        child.wait().context("wait for the naive switch")?;
+        let step = if kill % 2 == 0 { Step::Link } else { Step::Copy };
+        interrupt(folder, step, Duration::from_micros(kill * 1_709))?;
         let halves = disk::halves(folder);
         control.kills += 1;
         control.links += u64::from(halves.iter().any(|half| half.starts_with("live")));
@@ -66,19 +87,41 @@ pub(crate) fn run(root: &Path, folder: &Path) -> Result<Control> {
     Ok(control)
 }
 
-/// Switches naively until it is killed: the link away and back, the program over itself. Nobody
-/// kills it whose parent was killed first: it ends by itself then.
-pub(crate) fn naive(folder: &Path) -> Result<()> {
+/// Starts a naive step and kills it some time after it has begun.
+fn interrupt(folder: &Path, step: Step, after: Duration) -> Result<()> {
+    let own = std::env::current_exe().context("find this program")?;
+    let mut command = Command::new(own);
+    command.args(["crash", "--naive", step.word()]).arg(folder).stdin(Stdio::null());
+    let mut child = command.spawn().context("start the naive switch")?;
+    let begun = folder.join(BEGUN);
+    let waited = process::wait_for("a naive switch", LIMIT, || begun.exists().then_some(()));
+    thread::sleep(after);
+    child.kill().context("kill the naive switch")?;
+    child.wait().context("wait for the naive switch")?;
+    waited?;
+    fs::remove_file(&begun).context("remove the mark")
+}
+
+/// Switches naively until it is killed. Nobody kills it whose parent was killed first: it ends by
+/// itself then.
+pub(crate) fn naive(folder: &Path, step: Step) -> Result<()> {
     let program = program(folder)?;
     let bytes = fs::read(&program).context("read the program")?;
+    fs::write(folder.join(BEGUN), "").context("write the mark")?;
     let end = Instant::now() + LIMIT;
     while Instant::now() < end {
-        for share in 0..=100 {
-            relink(folder, share)?;
-        }
-        let mut file = File::create(&program).context("open the program in place")?;
-        for piece in bytes.chunks(PIECE) {
-            file.write_all(piece).context("copy the program in place")?;
+        match step {
+            Step::Link => {
+                for share in 0..=100 {
+                    relink(folder, share)?;
+                }
+            }
+            Step::Copy => {
+                let mut file = File::create(&program).context("open the program in place")?;
+                for piece in bytes.chunks(PIECE) {
+                    file.write_all(piece).context("copy the program in place")?;
+                }
+            }
         }
     }
     Ok(())

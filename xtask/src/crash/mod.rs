@@ -100,8 +100,9 @@ pub(crate) fn run(repository: &Path, wish: Wish) -> Result<()> {
 }
 
 /// Switches naively until killed: what the control runs as a process of its own.
-pub(crate) fn naive(folder: &Path) -> Result<()> {
-    control::naive(folder)
+pub(crate) fn naive(step: &str, folder: &Path) -> Result<()> {
+    let step = control::Step::parse(step).context("no such naive step")?;
+    control::naive(folder, step)
 }
 
 /// Does something with each thing in a thread of its own.

@@ -7,6 +7,7 @@ use guanka_core::checks::{CheckRun, Ending, run_all};
 use guanka_core::facts::declared::{Declared, HostAddress};
 use guanka_core::facts::release::Manifest;
 use guanka_core::finding::Finding;
+use guanka_core::name::Digest;
 use guanka_core::report::release::ReleaseReport;
 use guanka_core::rollout::event::{CheckResult, Event};
 use guanka_core::rollout::spec::{Past, ReleaseId};
@@ -119,13 +120,22 @@ impl Central {
     }
 
     /// Sends the release to the host, building it again where this driver has not built it itself.
-    pub(crate) fn send(&mut self, link: &mut Link, epoch: u64) -> Result<(), Failure> {
+    /// A source that has moved on builds another release, which is not sent.
+    pub(crate) fn send(
+        &mut self,
+        link: &mut Link,
+        epoch: u64,
+        release: &Digest,
+    ) -> Result<(), Failure> {
         if self.kept.is_some() {
             return Ok(());
         }
         if self.built.is_none() {
             let built = build::build(&self.project, &self.declared, &self.target(), &self.work())
                 .map_err(|error| failed_build(&self.project, &error))?;
+            if built.release != *release {
+                return Err(moved_on(&self.project, release, &built.release));
+            }
             self.built = Some((built.folder, built.manifest));
         }
         let Some((folder, manifest)) = &self.built else { return Ok(()) };
@@ -177,8 +187,25 @@ pub(crate) fn failed_build(project: &Path, error: &build::BuildError) -> Failure
     }
 }
 
+/// Builds the failure for a source that no longer gives the release under way.
+fn moved_on(project: &Path, release: &Digest, built: &Digest) -> Failure {
+    let (shown, was, now) = (project.display(), release.short(), built.short());
+    Failure::new(
+        &BUILD,
+        Said::new(format!("正在重新构建 {was}"), format!("building {was} again")),
+        Said::new(
+            format!("{shown} 的源码已变,现在构建出的是 {now}"),
+            format!("the source in {shown} has changed and now gives {now}"),
+        ),
+    )
+    .next(Said::new(
+        "恢复源码后 `guanka resume`,或 `guanka abort` 后重新发布",
+        "put the source back and `guanka resume`, or `guanka abort` and ship again",
+    ))
+}
+
 /// Returns the digest of what the checks found, for the journal.
-fn digest_of(run: &CheckRun) -> guanka_core::name::Digest {
+fn digest_of(run: &CheckRun) -> Digest {
     let findings = serde_json::to_string(&run.findings).unwrap_or_default();
     let unknowns = serde_json::to_string(&run.unknowns).unwrap_or_default();
     hash::of_bytes(format!("{findings}\n{unknowns}").as_bytes())

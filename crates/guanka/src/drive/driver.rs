@@ -283,7 +283,7 @@ impl<'a> Driver<'a> {
         match &effect.action {
             Action::RunChecks => self.central.check(&self.progress).map(Some),
             Action::BuildRelease => self.central.build(&self.ledger, &self.progress).map(Some),
-            Action::StageRelease { host } => match self.central.send(&mut self.link, self.epoch) {
+            Action::StageRelease { host } => match self.send() {
                 Ok(()) => self.ask_host(effect),
                 Err(failed) => Ok(Some(Event::StageFailed {
                     host: host.clone(),
@@ -304,6 +304,12 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Sends the release of this rollout to the host.
+    fn send(&mut self) -> Result<(), Failure> {
+        let release = self.rollout.release().release.clone();
+        self.central.send(&mut self.link, self.epoch, &release)
+    }
+
     /// Asks the host to perform an effect.
     fn ask_host(&mut self, effect: &Effect) -> Result<Option<Event>, Failure> {
         let request = Request::Perform {
@@ -321,12 +327,15 @@ impl<'a> Driver<'a> {
             Ok(Answer::Done) => Ok(None),
             Ok(other) => Err(unexpected(&other)),
             Err(failed) if self.may_heal(effect, &failed) => {
+                // Where the source cannot give it again, the damage is what a person must hear of.
+                if self.send().is_err() {
+                    return Err(failed);
+                }
                 let (zh, en) = (&failed.why.zh, &failed.why.en);
                 self.progress.note(&Said::new(
-                    format!("{zh}。未启动;重新送达"),
+                    format!("{zh}。未启动,已重新送达"),
                     format!("{en}; not started, sent anew"),
                 ));
-                self.central.send(&mut self.link, self.epoch)?;
                 Ok(None)
             }
             Err(failed) => match could_not(effect, &failed) {

@@ -55,8 +55,8 @@ fn tried(ground: &Ground, wrong: &Wrong) -> Result<Outcome> {
 
 fn unknown_key(ground: &mut Ground) -> Result<Outcome> {
     let wrong = Wrong {
-        from: "every   = \"1s\"",
-        to: "evry    = \"1s\"",
+        from: "every   = \"500ms\"",
+        to: "evry    = \"500ms\"",
         at: "evry",
         code: "GK1001",
         both: "every",

@@ -58,14 +58,22 @@ fn verdicts(ground: &mut Ground) -> Result<Outcome> {
 }
 
 fn blocked_by_a_check(ground: &mut Ground) -> Result<Outcome> {
-    // The program takes up to 10 s to shut down; the manager would kill it after two.
-    ground.rewrite("guanka.toml", "stop_grace = \"15s\"", "stop_grace = \"2s\"")?;
+    // Without SIGTERM every request under way is cut when the manager stops the program.
+    let (caught, deaf) = ("syscall.SIGTERM, os.Interrupt", "os.Interrupt");
+    ground.rewrite("main.go", caught, deaf)?;
+    let tried = refused_by_a_check(ground);
+    ground.rewrite("main.go", deaf, caught)?;
+    tried
+}
+
+fn refused_by_a_check(ground: &Ground) -> Result<Outcome> {
     for lang in [Lang::En, Lang::Zh] {
         let answer = ground.guanka.call(lang, &ground.words(&["ship"]))?.exits(3)?;
         let text = answer.text();
-        let explains = text.lines().last().is_some_and(|line| line.contains("guanka explain"));
+        let explains =
+            answer.out.lines().last().is_some_and(|line| line.contains("guanka explain"));
         ensure!(explains, "the last line is no command: {}", answer.shown());
-        ensure!(text.contains("guanka.toml:"), "no place is named: {}", answer.shown());
+        ensure!(text.contains("main.go:"), "no place is named: {}", answer.shown());
         ground.still_serves()?;
     }
     Ok(Outcome::Clear)

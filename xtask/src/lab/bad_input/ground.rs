@@ -41,7 +41,7 @@ compare       = "none"
 slo           = ["any_success"]
 deadline      = "2m"
 invalid_grace = "1m"
-settle        = "6s"
+settle        = "4s"
 "#;
 
 /// Health that a file can take away from one release, so that a case decides when.
@@ -277,8 +277,9 @@ fn manifest(repository: &Path, root: &Path) -> Result<String> {
     let host = format!("local:{}", root.display());
     for (from, to) in [
         ("local:/PLACEHOLDER", host.as_str()),
+        ("every   = \"1s\"", "every   = \"500ms\""),
         ("keepalive    = \"10s\"", "keepalive    = \"2s\""),
-        ("read_timeout = \"12s\"", "read_timeout = \"3s\""),
+        ("read_timeout = \"12s\"", "read_timeout = \"1s\""),
     ] {
         ensure!(head.contains(from), "the example's guanka.toml does not hold {from:?}");
         head = head.replacen(from, to, 1);

@@ -25,8 +25,8 @@ pub(crate) const CASES: &[Case] = &[
     ("another site's broken nginx file before an install", broken_before_install),
     ("a port taken by another process, before a release", port_taken),
     ("a full disk while a release is put in place", full_disk),
-    ("a port taken by another process, between two steps", port_taken_later),
     ("a second ship while one runs, and another site's broken file meanwhile", second_ship),
+    ("a port taken by another process, between two steps", port_taken_later),
     ("a release changed by somebody between its arrival and its start", tampered),
     ("a release changed by somebody, with its source gone", tampered_for_good),
 ];
@@ -185,17 +185,11 @@ fn full_disk(ground: &mut Ground) -> Result<Outcome> {
 }
 
 fn port_taken_later(ground: &mut Ground) -> Result<Outcome> {
-    ground.release("2")?;
+    ground.release("4")?;
     ground.guanka.call(Lang::En, &ground.words(&["ship", "--until", "stage"]))?.exits(0)?;
     let (listener, expected) = take_port(ground)?;
     ground.refuses(&["resume"], &expected)?;
     drop(listener);
-    let users = Users::begin(ground.host.ports.shop);
-    let answer = ground.guanka.call(Lang::En, &ground.words(&["resume"]))?.exits(0);
-    let failed = users.end();
-    answer?;
-    ensure!(failed == 0, "{failed} requests of users failed during the release");
-    ground.serves = "2";
     ground.still_serves()?;
     Ok(Outcome::Clear)
 }
@@ -285,9 +279,8 @@ fn tamper(ground: &Ground) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// Goes on with the release that the case before has left staged, its port free again.
 fn tampered(ground: &mut Ground) -> Result<Outcome> {
-    ground.release("4")?;
-    ground.guanka.call(Lang::En, &ground.words(&["ship", "--until", "stage"]))?.exits(0)?;
     let program = tamper(ground)?;
     let changed = fs::read(&program)?;
     let resume = ground.guanka.start(Lang::En, &ground.words(&["resume"]))?;
@@ -320,8 +313,6 @@ fn tampered_for_good(ground: &mut Ground) -> Result<Outcome> {
         en: "was changed",
         ..Expected::default()
     };
-    let answer = ground.guanka.call(Lang::Zh, &ground.words(&["resume"]))?;
-    expected.holds(Lang::Zh, &answer)?;
     ground.refuses(&["resume"], &expected)?;
     ground.guanka.call(Lang::En, &ground.words(&["abort"]))?;
     Ok(Outcome::Clear)
