@@ -34,11 +34,25 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   dist                 builds the one static binary into target/dist, with its SHA-256
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
+/// A failure whose every word stands on stdout already, the figure on the last line.
+#[derive(Debug)]
+struct Told;
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it fell short, as said above")
+    }
+}
+
+impl std::error::Error for Told {}
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            if !error.is::<Told>() {
+                eprintln!("{error:#}");
+            }
             ExitCode::FAILURE
         }
     }
