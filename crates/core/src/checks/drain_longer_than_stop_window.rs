@@ -143,7 +143,7 @@ fn windows(facts: &Facts, judgement: &mut Judgement) -> Vec<Window> {
         judgement.missing(missing);
         return found;
     }
-    if let Some(declared) = kept.rendered {
+    if let Some(declared) = kept.rendered.or(kept.renewed) {
         let limit = declared.process.stop_grace;
         let from = match declared.spans.get("process.stop_grace") {
             Some(span) => Provenance::Span(span.clone()),
@@ -154,6 +154,9 @@ fn windows(facts: &Facts, judgement: &mut Judgement) -> Vec<Window> {
         };
         let says = Said::new(format!("stop_grace = {limit}"), format!("stop_grace = {limit}"));
         found.push(Window { limit, evidence: Evidence::new(from, says) });
+    }
+    if kept.renewed.is_some() {
+        return found;
     }
     for program in &kept.programs {
         add(&mut found, judgement, &program.stop_wait(), "stopwaitsecs", &program.span);
@@ -220,6 +223,36 @@ func main() {
 }
 "#;
 
+const GRACE_12S: &str = r#"[app]
+name = "shop"
+program = "."
+listen_env = "LISTEN"
+
+[env.prod]
+hosts = ["local:/"]
+
+[process]
+stop_grace = "12s"
+
+[proxy]
+domain = "shop.example.com"
+"#;
+
+const GRACE_15S: &str = r#"[app]
+name = "shop"
+program = "."
+listen_env = "LISTEN"
+
+[env.prod]
+hosts = ["local:/"]
+
+[process]
+stop_grace = "15s"
+
+[proxy]
+domain = "shop.example.com"
+"#;
+
 const EXAMPLES: &[Example] = &[
     Example {
         expect: Expect::Bad,
@@ -233,6 +266,29 @@ const EXAMPLES: &[Example] = &[
         files: &[
             ("main.go", DRAINS_10S),
             ("shop.service", "[Service]\nExecStart=/srv/shop/shop\nUser=shop\nTimeoutStopSec=8\n"),
+        ],
+    },
+    // The next release writes guanka's own entry anew: what is installed says nothing about it.
+    Example {
+        expect: Expect::Bad,
+        files: &[
+            ("main.go", DRAINS_10S),
+            ("guanka.toml", GRACE_12S),
+            (
+                "guanka.ini",
+                "[program:guanka-shop.prod-blue]\ncommand=/srv/shop/shop\nstopwaitsecs=30\n",
+            ),
+        ],
+    },
+    Example {
+        expect: Expect::Good,
+        files: &[
+            ("main.go", DRAINS_10S),
+            ("guanka.toml", GRACE_15S),
+            (
+                "guanka.ini",
+                "[program:guanka-shop.prod-blue]\ncommand=/srv/shop/shop\nstopwaitsecs=5\n",
+            ),
         ],
     },
     Example {

@@ -158,7 +158,8 @@ fn idle_limit(server: &GoServer) -> Result<Option<(Millis, Evidence)>, Box<Missi
 /// Returns every place on the nginx side that keeps connections to the service.
 fn keepers(facts: &Facts, judgement: &mut Judgement) -> Vec<Keeper> {
     let side = proxying::of(facts);
-    let mut found: Vec<Keeper> = side.rendered.map(rendered).into_iter().collect();
+    let declared = side.rendered.or(side.renewed);
+    let mut found: Vec<Keeper> = declared.map(rendered).into_iter().collect();
     if let Some(missing) = side.unclear {
         judgement.missing(missing);
     }
@@ -172,6 +173,9 @@ fn keepers(facts: &Facts, judgement: &mut Judgement) -> Vec<Keeper> {
         return found;
     };
     judgement.need_all_includes(nginx);
+    if side.renewed.is_some() {
+        return found;
+    }
     for location in &side.locations {
         let targets = proxying::targets(nginx, location);
         for upstream in &targets.upstreams {
@@ -196,7 +200,7 @@ fn keepers(facts: &Facts, judgement: &mut Judgement) -> Vec<Keeper> {
     found
 }
 
-/// Returns what guanka will render for a service that is not installed yet.
+/// Returns what guanka will render at the next release.
 fn rendered(declared: &Declared) -> Keeper {
     let limit = declared.proxy.keepalive;
     let from = match declared.spans.get("proxy.keepalive") {

@@ -15,6 +15,8 @@ pub(super) struct Proxying<'a> {
     pub(super) locations: Vec<ProxyLocation<'a>>,
     /// It is declared and not installed yet: guanka will render its location from this.
     pub(super) rendered: Option<&'a Declared>,
+    /// The locations are guanka's own: the next release writes them anew from this.
+    pub(super) renewed: Option<&'a Declared>,
     /// There are locations, and which of them is the service's could not be told.
     pub(super) unclear: Option<Missing>,
 }
@@ -103,7 +105,7 @@ fn declared_side<'a>(
         .cloned()
         .collect();
     if !own.is_empty() {
-        return Proxying { locations: own, ..Proxying::default() };
+        return Proxying { locations: own, renewed: Some(declared), ..Proxying::default() };
     }
     let by_port = with_port(facts, nginx, &all);
     let domain = declared.proxy.domain.as_str();
@@ -113,7 +115,7 @@ fn declared_side<'a>(
     };
     let locations =
         if by_port.is_empty() { all.iter().filter(is_named).cloned().collect() } else { by_port };
-    Proxying { locations, rendered: Some(declared), unclear: None }
+    Proxying { locations, rendered: Some(declared), ..Proxying::default() }
 }
 
 fn with_port<'a>(

@@ -22,6 +22,7 @@ pub(super) struct Port {
 }
 
 /// What keeps the service running.
+#[derive(Default)]
 pub(super) struct Kept<'a> {
     /// Its Supervisor programs.
     pub(super) programs: Vec<&'a Program>,
@@ -29,6 +30,8 @@ pub(super) struct Kept<'a> {
     pub(super) units: Vec<&'a Unit>,
     /// It is declared and not installed yet: guanka will write its entry from this.
     pub(super) rendered: Option<&'a Declared>,
+    /// Its entries are guanka's own: the next release writes them anew from this.
+    pub(super) renewed: Option<&'a Declared>,
     /// There are entries, and which of them is the service's could not be told.
     pub(super) unclear: Option<Missing>,
 }
@@ -83,26 +86,24 @@ pub(super) fn running(facts: &Facts) -> Vec<&RunningProgram> {
 
 /// Returns what keeps the service running, as far as this run can see.
 pub(super) fn kept(facts: &Facts) -> Kept<'_> {
-    let nothing = Kept { programs: vec![], units: vec![], rendered: None, unclear: None };
     let everything = Kept {
         programs: facts.supervisor.iter().collect(),
         units: facts.units.iter().collect(),
-        ..nothing
+        ..Kept::default()
     };
     if let Some(declared) = &facts.declared {
         let own = guankas_own(facts, declared);
         return if own.programs.is_empty() && own.units.is_empty() {
             Kept { rendered: Some(declared), ..own }
         } else {
-            own
+            Kept { renewed: Some(declared), ..own }
         };
     }
     let ours = names(facts);
     let named = Kept {
         programs: facts.supervisor.iter().filter(|p| runs_one_of(p, &ours)).collect(),
         units: facts.units.iter().filter(|u| unit_runs_one_of(u, &ours)).collect(),
-        rendered: None,
-        unclear: None,
+        ..Kept::default()
     };
     let total = everything.programs.len() + everything.units.len();
     if named.programs.len() + named.units.len() > 0 {
@@ -115,12 +116,8 @@ pub(super) fn kept(facts: &Facts) -> Kept<'_> {
             format!("which of {total} process manager entries runs this program"),
         );
         let tried = ours.into_iter().collect::<Vec<_>>().join(", ");
-        Kept {
-            programs: vec![],
-            units: vec![],
-            rendered: None,
-            unclear: Some(Missing { what: words, reason: Reason::NotThere(tried) }),
-        }
+        let missing = Missing { what: words, reason: Reason::NotThere(tried) };
+        Kept { unclear: Some(missing), ..Kept::default() }
     }
 }
 
@@ -201,8 +198,7 @@ fn guankas_own<'a>(facts: &'a Facts, declared: &Declared) -> Kept<'a> {
     Kept {
         programs: facts.supervisor.iter().filter(|p| p.name.starts_with(&program)).collect(),
         units: facts.units.iter().filter(|u| u.name.starts_with(&unit)).collect(),
-        rendered: None,
-        unclear: None,
+        ..Kept::default()
     }
 }
 

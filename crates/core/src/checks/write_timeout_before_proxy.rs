@@ -151,7 +151,7 @@ fn with_patience(finding: Finding, patience: &[Patience]) -> Finding {
 fn patience(facts: &Facts, judgement: &mut Judgement) -> Vec<Patience> {
     let side = proxying::of(facts);
     let mut found = Vec::new();
-    if let Some(declared) = side.rendered {
+    if let Some(declared) = side.rendered.or(side.renewed) {
         let limit = declared.proxy.read_timeout;
         let from = match declared.spans.get("proxy.read_timeout") {
             Some(span) => Provenance::Span(span.clone()),
@@ -174,6 +174,9 @@ fn patience(facts: &Facts, judgement: &mut Judgement) -> Vec<Patience> {
             Said::new("nginx 的 proxy_read_timeout", "nginx's proxy_read_timeout"),
             Reason::NotThere("--root DIR / guanka.toml".to_owned()),
         );
+    }
+    if side.renewed.is_some() {
+        return found;
     }
     for location in &side.locations {
         let limit = location.read_timeout();

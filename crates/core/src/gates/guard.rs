@@ -48,6 +48,8 @@ pub enum Guard {
     Clock,
     /// The load generator was late by its own fault.
     Generator,
+    /// Load made users' own requests slow, and was stopped.
+    Bystanders,
 }
 
 /// Two clocks read at one moment.

@@ -72,14 +72,16 @@ pub fn judge(
     run: &LoadRun,
     limits: &SelfCheckLimits,
 ) -> Judgement {
-    judge_routes(objectives, arm, (&run.check, limits), &|_| run.slices.clone())
+    judge_routes(objectives, arm, (&run.check, limits), None, &|_| run.slices.clone())
 }
 
-/// Judges a run over several routes: each objective by the slices of its own.
+/// Judges a run over several routes: each objective by the slices of its own. A run that was
+/// stopped for what it did to users is void.
 pub fn judge_routes(
     objectives: &[Objective],
     arm: Arm,
     (check, limits): (&SelfCheck, &SelfCheckLimits),
+    stopped_for: Option<Fault>,
     slices_of: &dyn Fn(&Objective) -> Vec<LoadSlice>,
 ) -> Judgement {
     let look = Look { form: Form::Fixed, alphas: Alphas::shared_among(objectives.len()) };
@@ -102,7 +104,8 @@ pub fn judge_routes(
         warnings.extend(case.warning());
         judged.push(case.judge(None));
     }
-    let faults = self_check(objectives, check, limits).into_iter().collect();
+    let own = self_check(objectives, check, limits);
+    let faults = stopped_for.into_iter().chain(own).collect();
     Judgement::of(GateKind::Load, judged, None, faults, warnings)
 }
 

@@ -5,6 +5,7 @@
 pub mod anytime;
 pub mod bake;
 pub mod beside;
+pub mod bystanders;
 pub mod canary;
 pub mod compare;
 #[cfg(test)]

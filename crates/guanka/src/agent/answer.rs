@@ -9,18 +9,19 @@ use guanka_core::facts::release::Manifest;
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::say::Said;
 use guanka_world::managers::ArmStatus;
+use guanka_world::ports::{ArmPorts, PortError};
 use guanka_world::releases::Store;
 use guanka_world::store::StoreError;
 use guanka_world::transport::server::Session;
 use guanka_world::transport::wire::{
-    Answer, ArmView, CanaryView, FailedKind, HostChange, HostView, PROTOCOL, Request,
+    Answer, ArmView, CanaryView, FailedKind, HostView, PROTOCOL, Request,
 };
 use guanka_world::{clock, files, ports, process, proxy};
 
 use super::effects::{could_not, fenced};
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
-use super::{arms, effects, lease, output};
+use super::{arms, effects, lease, output, preview};
 
 /// Answers one request.
 pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session<'_>) -> Answer {
@@ -196,44 +197,34 @@ fn stage(
     })
 }
 
+/// Returns what an install would change, or what stands in its way: before a rollout begins and not
+/// in the middle of it.
 fn plan(agent: &Agent, declared: &Declared) -> Answer {
-    let service = &declared.service;
-    // A plan changes nothing: ports that were never allotted are only named, not taken.
-    let allotted = match ports::preview(&agent.host, service) {
-        Ok(allotted) => allotted,
-        Err(error) => return refused(error.said()),
-    };
-    let wiring = match proxy::plan(&agent.host, service, &declared.proxy, allotted) {
-        Ok(wiring) => wiring,
-        Err(error) => return refused(error.said()),
-    };
-    if let Err(error) = proxy::ready(&wiring) {
-        return refused(error.said());
+    let service = agent.service(&declared.service);
+    // Ports that were never allotted are free by the way they are chosen.
+    match ports::allotted(&agent.host, &service.name) {
+        Ok(Some(allotted)) => {
+            service.hold_idle_ports(&agent.host, arms::manager(agent).ok().as_deref());
+            if let Some(taken) = taken_port(agent, &service, allotted) {
+                return arms::port_taken(&taken);
+            }
+        }
+        Ok(None) => {}
+        Err(error) => return could_not(&error.to_string()),
     }
-    let mut changes = Vec::new();
-    for file in &wiring.files {
-        let before = files::read_text(&file.path, 1 << 20).ok();
-        let sign = match &before {
-            None => '+',
-            Some(text) if *text == file.text => '=',
-            Some(_) => '~',
-        };
-        changes.push(HostChange {
-            what: file.path.display().to_string(),
-            sign,
-            before,
-            after: Some(file.text.clone()),
-            says: Said::new("nginx 配置片段", "a piece of nginx configuration"),
-        });
+    match preview::changes(&agent.host, declared) {
+        Ok(changes) => Answer::Plan { changes },
+        Err(why) => refused(why),
     }
-    changes.push(HostChange {
-        what: wiring.site_file.display().to_string(),
-        sign: '=',
-        before: None,
-        after: None,
-        says: Said::new("面板的站点文件,不改动", "the panel's site file, not touched"),
-    });
-    Answer::Plan { changes }
+}
+
+/// Returns the port of an arm that somebody else has. An arm that runs has its own port; any other
+/// port that nobody holds for us is told of now, before a build and not after it.
+fn taken_port(agent: &Agent, service: &Service, allotted: ArmPorts) -> Option<PortError> {
+    [Arm::Blue, Arm::Green].into_iter().find_map(|arm| {
+        let is_own = arms::owns_its_port(agent, service, arm);
+        if is_own { None } else { arms::is_free(service, arm, allotted.of(arm)).err() }
+    })
 }
 
 fn install(agent: &Agent, service: &Service) -> Answer {
@@ -251,14 +242,8 @@ fn install(agent: &Agent, service: &Service) -> Answer {
         Err(error) => return refused(error.said()),
     };
     service.hold_idle_ports(&agent.host, arms::manager(agent).ok().as_deref());
-    for arm in [Arm::Blue, Arm::Green] {
-        // An arm that runs has its own port. Any other port that nobody holds for us is told of
-        // now, before a build and not after it.
-        if !arms::owns_its_port(agent, service, arm)
-            && let Err(taken) = arms::is_free(service, arm, allotted.of(arm))
-        {
-            return arms::port_taken(&taken);
-        }
+    if let Some(taken) = taken_port(agent, service, allotted) {
+        return arms::port_taken(&taken);
     }
     match proxy::install(&agent.host, &wiring) {
         Ok(applied) => {

@@ -1,16 +1,20 @@
 //! The load gate's run: open loop against the candidate's own port. The agent counts; the driver
 //! judges.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use guanka_core::facts::declared::{BadWhen, Declared, LoadGate, RequestSpec as Wanted};
+use guanka_core::gates::bystanders;
+use guanka_core::gates::guard::Fault;
 use guanka_core::name::{Arm, Route};
 use guanka_core::quantity::Millis;
 use guanka_core::say::Said;
 use guanka_core::signals::route::RouteTable;
+use guanka_core::signals::window::{WINDOW, Window};
 use guanka_world::load::{self, Arrivals, LoadPlan, Nonce, RequestSpec};
+use guanka_world::store::metrics::Source;
 use guanka_world::transport::wire::{Answer, FailedKind};
-use guanka_world::{ports, prove, proxy};
+use guanka_world::{clock, ports, prove, proxy};
 
 use super::effects::could_not;
 use super::jobs::Progress;
@@ -34,7 +38,12 @@ pub(super) fn run(agent: &Agent, service: &Service, progress: &Progress) -> Answ
     };
     let rate = gate.rate;
     let whole = Millis(gate.duration.0);
-    let done = load::run(&plan, &AtomicBool::new(false), &mut |so_far| {
+    let stop = AtomicBool::new(false);
+    let mut users = Users::new(agent, service, &settings);
+    let done = load::run(&plan, &stop, &mut |so_far| {
+        if users.are_hurt() {
+            stop.store(true, Ordering::SeqCst);
+        }
         let (elapsed, ended, bad) = (so_far.elapsed.as_secs_f64(), so_far.ended, so_far.bad);
         progress.say(Said::new(
             format!("{rate} 已 {elapsed:.0}/{} 秒,完成 {ended},失败 {bad}", whole.0 / 1000),
@@ -42,12 +51,63 @@ pub(super) fn run(agent: &Agent, service: &Service, progress: &Progress) -> Answ
         ));
     });
     match done {
-        Ok(run) => Answer::Loaded { run: Box::new(run) },
+        Ok(run) => Answer::Loaded { run: Box::new(run), stopped_for: users.hurt },
         Err(error) => Answer::Failed {
             kind: FailedKind::Refused,
             why: Said::new(error.to_string(), error.to_string()),
             next: Said::new("检查 [gates.load]", "look at [gates.load]"),
         },
+    }
+}
+
+/// What users of the stable arm saw before the load began and see while it runs.
+struct Users<'a> {
+    agent: &'a Agent,
+    service: &'a Service,
+    stable: Option<Arm>,
+    thresholds_ms: Vec<u64>,
+    began_ms: u64,
+    before: Vec<Window>,
+    looked_ms: u64,
+    hurt: Option<Fault>,
+}
+
+impl<'a> Users<'a> {
+    fn new(agent: &'a Agent, service: &'a Service, settings: &Settings) -> Self {
+        let began_ms = clock::now_ms();
+        let mut users = Self {
+            agent,
+            service,
+            stable: idle_arm(agent, service).ok().map(Arm::other),
+            thresholds_ms: settings.thresholds_ms(),
+            began_ms,
+            before: Vec::new(),
+            looked_ms: began_ms,
+            hurt: None,
+        };
+        users.before = users.windows(began_ms.saturating_sub(bystanders::BEFORE.0), began_ms);
+        users
+    }
+
+    /// Returns the windows of users' requests that lie wholly in a stretch of time. Where they
+    /// cannot be read nothing is known to hurt anybody.
+    fn windows(&self, from_ms: u64, to_ms: u64) -> Vec<Window> {
+        let read = self.agent.metrics().windows(&self.service.name, Source::Live, from_ms, to_ms);
+        let mut windows = read.unwrap_or_default();
+        windows.retain(|w| w.start_ms >= from_ms && w.start_ms + WINDOW.0 <= to_ms);
+        windows
+    }
+
+    /// Looks when another window is full.
+    fn are_hurt(&mut self) -> bool {
+        let read_to_ms = lock(&self.service.log).read_to_ms;
+        let Some(stable) = self.stable else { return false };
+        if self.hurt.is_none() && read_to_ms / WINDOW.0 > self.looked_ms / WINDOW.0 {
+            self.looked_ms = read_to_ms;
+            let during = self.windows(self.began_ms, read_to_ms);
+            self.hurt = bystanders::hurt(&self.before, &during, stable, &self.thresholds_ms);
+        }
+        self.hurt.is_some()
     }
 }
 

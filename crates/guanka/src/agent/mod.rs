@@ -10,6 +10,7 @@ mod jobs;
 mod lease;
 mod load;
 mod output;
+pub(crate) mod preview;
 mod service;
 mod share;
 mod stores;

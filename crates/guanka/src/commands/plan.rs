@@ -1,18 +1,24 @@
 //! `guanka plan`: what shipping would change where, and how long each gate needs to prove anything.
 //! Changes nothing.
 
-use guanka_core::facts::declared::Declared;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use guanka_core::facts::declared::{Declared, HostAddress};
 use guanka_core::gates::GateKind;
 use guanka_core::quantity::Rate;
+use guanka_core::rollout::spec::Stable;
 use guanka_core::say::Said;
-use guanka_world::transport::wire::{Answer, HostChange, HostView, Request};
+use guanka_world::files;
+use guanka_world::hostroot::HostRoot;
+use guanka_world::transport::wire::HostChange;
 use serde_json::json;
 
 use super::project::Project;
-use super::ship::view;
-use crate::drive::link::{Link, unexpected};
+use crate::agent::preview;
 use crate::drive::{foretell, submission};
-use crate::failure::{Exit, Failure};
+use crate::failure::codes::{FILE, HOST_REFUSED};
+use crate::failure::{Exit, Failure, because};
 use crate::terminal::Terminal;
 
 /// Which service, and how the plan ends.
@@ -38,14 +44,12 @@ fn rate(text: &str) -> Result<Rate, String> {
 /// Plans.
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let declared = args.project.declared(terminal)?;
-    let mut link = Link::to(submission::host(&declared)?)?;
-    let request = Request::PlanInstall { declared: Box::new(declared.clone()) };
-    let changes = match link.ask(&request)? {
-        Answer::Plan { changes } => changes,
-        other => return Err(unexpected(&other)),
+    let host = match submission::host(&declared)? {
+        HostAddress::Local(root) => host(root)?,
+        HostAddress::Ssh(name) => return Err(submission::ssh(name)),
     };
-    let seen = view(&mut link, &declared.service)?;
-    let steps = steps(&declared, &seen);
+    let changes = changes(&host, &declared)?;
+    let steps = steps(&declared, submission::stable_on(&host, &declared.service).as_ref());
     let proofs = proofs(&declared, args.traffic);
     let has_changes = changes.iter().any(|change| change.sign != '=');
     if terminal.json {
@@ -67,6 +71,30 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.line(terminal.said(&end));
     }
     Ok(if args.exit_code && has_changes { Exit::HasChanges } else { Exit::Done })
+}
+
+/// Opens a host root of this machine. A plan changes nothing, so it starts no agent and asks none.
+fn host(root: &str) -> Result<HostRoot, Failure> {
+    let opened = files::absolute(Path::new(root)).and_then(|root| match root.is_dir() {
+        true => Ok(HostRoot::new(root)),
+        false => Err(std::io::Error::new(ErrorKind::NotFound, "there is no such folder")),
+    });
+    opened.map_err(|error| {
+        let doing = Said::new(format!("正在打开主机 {root}"), format!("opening the host {root}"));
+        Failure::new(&FILE, doing, because(&error))
+    })
+}
+
+/// Returns what the install step would change.
+fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostChange>, Failure> {
+    preview::changes(host, declared).map_err(|why| {
+        let (service, root) = (&declared.service, host.root().display());
+        let doing = Said::new(
+            format!("正在计划 {service} 在 {root} 上的安装"),
+            format!("planning the install of {service} on {root}"),
+        );
+        Failure::new(&HOST_REFUSED, doing, why)
+    })
 }
 
 fn show(terminal: &Terminal, declared: &Declared, changes: &[HostChange], verbose: bool) {
@@ -100,11 +128,10 @@ fn show(terminal: &Terminal, declared: &Declared, changes: &[HostChange], verbos
 }
 
 /// Says what a release would do, step by step.
-fn steps(declared: &Declared, seen: &HostView) -> Vec<Said> {
+fn steps(declared: &Declared, stable: Option<&Stable>) -> Vec<Said> {
     let gates = &declared.gates;
-    let stable = submission::stable(seen);
     let mut steps = Vec::new();
-    match &stable {
+    match stable {
         None => steps.push(Said::new(
             "首次发布:没有基线,也没有退路;静态检查、压测,然后全量进入 blue",
             "first release: no baseline and no way back; static, load, then full into blue",

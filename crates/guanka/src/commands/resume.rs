@@ -94,7 +94,10 @@ fn drive(project: &Project, terminal: &Terminal, wish: &Wish) -> Result<Exit, Fa
         }
         Wish::Back => driver.happen(Event::RollbackAsked { actor })?,
     }
-    driver.run()
+    let exit = driver.run()?;
+    // Who asked for the end of a release that no user had met got what was asked for.
+    let is_ended = driver.rollout.state == State::Cancelled && !matches!(wish, Wish::GoOn);
+    Ok(if is_ended { Exit::Done } else { exit })
 }
 
 fn nothing(service: &guanka_core::name::ServiceName) -> Failure {

@@ -6,11 +6,12 @@ use guanka_core::rollout::spec::{Past, Stage};
 use guanka_core::rollout::state::Rollout;
 use guanka_core::say::Said;
 use guanka_world::clock;
-use guanka_world::transport::wire::{Answer, HostChange, Request, Taking};
+use guanka_world::transport::wire::{Answer, Request, Taking};
 
 use super::project::Project;
-use crate::drive::central::{Central, project_folder, routes};
+use crate::drive::central::{Central, project_folder};
 use crate::drive::driver::{Driver, Waiting};
+use crate::drive::install;
 use crate::drive::ledger::Ledger;
 use crate::drive::link::{Link, take_lease, unexpected};
 use crate::drive::submission;
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let begun = (|| {
         let mut ledger = Ledger::read(&mut link, &service)?;
         refuse_unfinished(&ledger)?;
-        install(&mut link, terminal, epoch, &declared, &project)?;
+        install::preview(&mut link, &declared)?;
         let past = match &args.r#override {
             Some(reason) => {
                 Past::Overridden { actor: guanka_world::process::who(), reason: reason.clone() }
@@ -101,34 +102,6 @@ pub(crate) fn view(
         Answer::Observed { view } => Ok(*view),
         other => Err(unexpected(&other)),
     }
-}
-
-/// Tells the host the service's settings and puts it behind nginx where it is not yet: a step of
-/// its own, before the release, and the only one that may reload.
-pub(crate) fn install(
-    link: &mut Link,
-    terminal: &Terminal,
-    epoch: u64,
-    declared: &guanka_core::facts::declared::Declared,
-    project: &std::path::Path,
-) -> Result<(), Failure> {
-    let request = Request::PlanInstall { declared: Box::new(declared.clone()) };
-    let changes = match link.ask(&request)? {
-        Answer::Plan { changes } => changes,
-        other => return Err(unexpected(&other)),
-    };
-    let routes = routes(project);
-    link.ask(&Request::Configure { epoch, declared: Box::new(declared.clone()), routes })?;
-    let is_new = |change: &HostChange| change.sign != '=';
-    if changes.iter().any(is_new) && !terminal.json {
-        let text = Said::new(
-            "安装步骤:写入 nginx 片段并重载一次(发布本身从不重载)",
-            "install step: nginx pieces written, one reload (a release never reloads)",
-        );
-        terminal.note(terminal.said(&text));
-    }
-    link.ask(&Request::Install { service: declared.service.clone(), epoch })?;
-    Ok(())
 }
 
 /// Refuses to begin while an earlier rollout is unfinished: its end is a person's choice.

@@ -2,14 +2,10 @@
 //! write down what happened before anything is done about it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use guanka_core::facts::declared::GateSlo;
-use guanka_core::gates::GateKind;
-use guanka_core::name::ServiceName;
+use guanka_core::gates::{GateKind, guard};
 use guanka_core::quantity::Millis;
 use guanka_core::rollout::audit::Audit;
 use guanka_core::rollout::effect::{Action, Effect, outstanding};
@@ -27,6 +23,8 @@ use serde_json::json;
 use super::central::Central;
 use super::evidence::Judge as Evidence;
 use super::foretell;
+use super::install;
+use super::keeper::{Keeper, RENEW};
 use super::ledger::Ledger;
 use super::link::{Link, unexpected};
 use super::progress::Progress;
@@ -38,8 +36,6 @@ use crate::terminal::Terminal;
 const TURN: Millis = Millis(100);
 /// How often a gate is judged and the host looked at.
 const LOOK: Duration = Duration::from_millis(1000);
-/// How often leases are renewed.
-const RENEW: Duration = Duration::from_secs(5);
 
 /// What the person asked beside the release itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,48 +56,11 @@ pub(crate) struct Driver<'a> {
     pub(crate) central: Central,
     pub(crate) progress: Progress,
     pub(crate) waiting: Waiting,
+    is_installed: bool,
     evidence: Evidence,
     looked: Option<Instant>,
     renewed: Option<Instant>,
     has_healed: bool,
-}
-
-/// Renews the service's lease from a thread of its own, so that a long build does not lose it.
-pub(crate) struct Keeper {
-    stop: Arc<AtomicBool>,
-}
-
-impl Keeper {
-    /// Begins to renew.
-    pub(crate) fn start(root: &std::path::Path, service: &ServiceName, epoch: u64) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, root, service) = (Arc::clone(&stop), root.to_owned(), service.clone());
-        thread::spawn(move || {
-            let mut link = None;
-            while !stopped.load(Ordering::SeqCst) {
-                if link.is_none() {
-                    link = Link::local(&root).ok();
-                }
-                let request = Request::RenewLease { service: service.clone(), epoch };
-                if link.as_mut().is_some_and(|link| link.ask(&request).is_err()) {
-                    link = None;
-                }
-                for _ in 0..RENEW.as_millis() / 100 {
-                    if stopped.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    clock::pause(Millis(100));
-                }
-            }
-        });
-        Self { stop }
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-    }
 }
 
 impl<'a> Driver<'a> {
@@ -123,6 +82,7 @@ impl<'a> Driver<'a> {
             central,
             progress,
             waiting,
+            is_installed: false,
             evidence: Evidence::default(),
             looked: None,
             renewed: None,
@@ -283,7 +243,7 @@ impl<'a> Driver<'a> {
         match &effect.action {
             Action::RunChecks => self.central.check(&self.progress).map(Some),
             Action::BuildRelease => self.central.build(&self.ledger, &self.progress).map(Some),
-            Action::StageRelease { host } => match self.send() {
+            Action::StageRelease { host } => match self.deliver()? {
                 Ok(()) => self.ask_host(effect),
                 Err(failed) => Ok(Some(Event::StageFailed {
                     host: host.clone(),
@@ -302,6 +262,16 @@ impl<'a> Driver<'a> {
             }
             _ => self.ask_host(effect),
         }
+    }
+
+    /// Puts the service behind nginx where it is not yet, then sends the release. What stands in
+    /// the way of the first says nothing about the release: the drive ends, the rollout stays.
+    fn deliver(&mut self) -> Result<Result<(), Failure>, Failure> {
+        if self.central.can_send() && !self.is_installed {
+            install::apply(&mut self.link, &self.progress, self.epoch, &self.central)?;
+            self.is_installed = true;
+        }
+        Ok(self.send())
     }
 
     /// Sends the release of this rollout to the host.
@@ -323,7 +293,9 @@ impl<'a> Driver<'a> {
                 self.progress.working(&progress);
                 Ok(None)
             }
-            Ok(Answer::Loaded { run }) => self.loaded(effect, &run).map(Some),
+            Ok(Answer::Loaded { run, stopped_for }) => {
+                self.loaded(effect, (&run, stopped_for)).map(Some)
+            }
             Ok(Answer::Done) => Ok(None),
             Ok(other) => Err(unexpected(&other)),
             Err(failed) if self.may_heal(effect, &failed) => {
@@ -358,7 +330,7 @@ impl<'a> Driver<'a> {
     fn loaded(
         &mut self,
         effect: &Effect,
-        run: &guanka_world::load::LoadRun,
+        run: (&guanka_world::load::LoadRun, Option<guard::Fault>),
     ) -> Result<Event, Failure> {
         let attempt = match &effect.action {
             Action::RunLoad { attempt, .. } => *attempt,

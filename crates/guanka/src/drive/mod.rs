@@ -5,6 +5,8 @@ pub(crate) mod central;
 pub(crate) mod driver;
 mod evidence;
 pub(crate) mod foretell;
+pub(crate) mod install;
+mod keeper;
 pub(crate) mod ledger;
 pub(crate) mod link;
 pub(crate) mod progress;

@@ -4,14 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use guanka_core::facts::declared::{Declared, HostAddress};
-use guanka_core::name::{Arm, Digest};
+use guanka_core::name::{Arm, Digest, ServiceName};
 use guanka_core::rollout::spec::{
     BakePlan, CanaryPlan, GatePlan, HostName, LoadPlan, Origin, Past, ReleaseId, Spec, Stable,
     Stage,
 };
 use guanka_core::say::Said;
-use guanka_world::hash;
+use guanka_world::hostroot::HostRoot;
+use guanka_world::releases::Store;
 use guanka_world::transport::wire::HostView;
+use guanka_world::{files, hash};
 
 use crate::failure::Failure;
 use crate::failure::codes::{CONFIG, SSH_LATER};
@@ -104,6 +106,14 @@ pub(crate) fn spec(
 pub(crate) fn stable(view: &HostView) -> Option<Stable> {
     let arm = view.active?;
     let release = view.arms.get(&arm)?.release.clone()?;
+    Some(Stable { release, arm })
+}
+
+/// Returns what serves now as a host's files say it, without its agent.
+pub(crate) fn stable_on(host: &HostRoot, service: &ServiceName) -> Option<Stable> {
+    let text = files::read_text(&host.active_file(service), 64).ok()?;
+    let arm = Arm::parse(text.trim())?;
+    let release = Store::new(host, service).arm_release(arm)?;
     Some(Stable { release, arm })
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use guanka_core::facts::declared::Declared;
 use guanka_core::facts::release::Manifest;
+use guanka_core::gates::guard::Fault;
 use guanka_core::name::{Arm, Digest, ServiceName};
 use guanka_core::quantity::SharePercent;
 use guanka_core::rollout::effect::Effect;
@@ -256,6 +257,8 @@ pub enum Answer {
     Loaded {
         /// What was counted.
         run: Box<LoadRun>,
+        /// What it did to users, where it was stopped for that.
+        stopped_for: Option<Fault>,
     },
     /// The service on this host.
     Observed {
@@ -433,8 +436,9 @@ mod tests {
             slices: Vec::new(),
             self_check: SelfCheck::new(),
         };
-        let text = serde_json::to_string(&Answer::Loaded { run: Box::new(run) }).expect("written");
-        let Ok(Answer::Loaded { run }) = serde_json::from_str(&text) else {
+        let text = serde_json::to_string(&Answer::Loaded { run: Box::new(run), stopped_for: None })
+            .expect("written");
+        let Ok(Answer::Loaded { run, .. }) = serde_json::from_str(&text) else {
             panic!("{text} does not read back");
         };
         assert_eq!(run.kinds[0].statuses[&201], 7);

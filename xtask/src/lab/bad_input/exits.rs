@@ -19,8 +19,19 @@ pub(crate) const CASES: &[Case] = &[
     ("exit 0, 3, 9: good, bad, not yet proven", verdicts),
     ("exit 3: a check blocks the release before its build", blocked_by_a_check),
     ("exit 8: a plan with changes", changed_plan),
+    ("exit 4, 0: only time is missing, then it is called off", left_in_its_bake),
     ("exit 5: a release falls ill in its canary and is taken back", taken_back),
 ];
+
+/// A bake that no case waits for.
+const BAKE: &str = r#"[gates.bake]
+for          = "10m"
+slo          = ["any_success"]
+traffic      = ["synthetic"]
+rate         = "5/s"
+min_requests = 10
+requests     = ["GET /products?q=walnut+tray"]
+"#;
 
 fn first_release_falls_ill(ground: &mut Ground) -> Result<Outcome> {
     let ship = ground.guanka.start(Lang::En, &ground.words(&["ship"]))?;
@@ -61,8 +72,14 @@ fn blocked_by_a_check(ground: &mut Ground) -> Result<Outcome> {
     // Without SIGTERM every request under way is cut when the manager stops the program.
     let (caught, deaf) = ("syscall.SIGTERM, os.Interrupt", "os.Interrupt");
     ground.rewrite("main.go", caught, deaf)?;
+    // What the blocked release declares otherwise must not reach the host either.
+    ground.rewrite("guanka.toml", "keepalive    = \"2s\"", "keepalive    = \"3s\"")?;
+    let settings = || ground.host_file("var/lib/guanka/shop.demo/settings.json");
+    let before = settings()?;
     let tried = refused_by_a_check(ground);
+    ensure!(settings()? == before, "the settings of a blocked release were stored");
     ground.rewrite("main.go", deaf, caught)?;
+    ground.restore()?;
     tried
 }
 
@@ -88,6 +105,21 @@ fn changed_plan(ground: &mut Ground) -> Result<Outcome> {
             exit: 8, zh: "什么也没有改动", en: "Nothing was changed", ..next_is_in_text()
         },
     )?;
+    Ok(Outcome::Clear)
+}
+
+/// Who does not wait leaves with 4; who calls a release off before any user met it gets what was
+/// asked for, and that is no failure.
+fn left_in_its_bake(ground: &mut Ground) -> Result<Outcome> {
+    ground.release("slow-to-prove")?;
+    ground.rewrite("guanka.toml", "[gates.canary]", &format!("{BAKE}\n[gates.canary]"))?;
+    let ship = ground.words(&["ship", "--no-wait"]);
+    ground.guanka.call(Lang::Zh, &ship)?.exits(4)?;
+    let state = ground.status()?["rollout"]["state"].to_string();
+    ensure!(state.contains("baking"), "it bakes on without its driver: {state}");
+    ground.guanka.call(Lang::En, &ground.words(&["abort"]))?.exits(0)?;
+    ground.restore()?;
+    ground.still_serves()?;
     Ok(Outcome::Clear)
 }
 

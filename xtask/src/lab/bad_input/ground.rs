@@ -192,6 +192,12 @@ impl Ground {
         port.and_then(|port| u16::try_from(port).ok()).context("the service has ports")
     }
 
+    /// Returns the text of a file on the host.
+    pub(crate) fn host_file(&self, path: &str) -> Result<String> {
+        let path = self.host.root.join(path);
+        fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    }
+
     /// Returns the arm that does not serve.
     pub(crate) fn idle_arm(&self) -> Result<&'static str> {
         let status = self.status()?;
@@ -245,7 +251,9 @@ pub(crate) fn kill_agent(guanka: &Path, root: &Path) -> Result<()> {
         let _ = fs::remove_file(&log);
         let gone = || {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            (stat.is_empty() || stat.contains(") Z ")).then_some(())
+            // The first thread may have ended while others still hold the process's sockets.
+            let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+            (stat.is_empty() || (stat.contains(") Z ") && threads <= 1)).then_some(())
         };
         process::wait_for("the agent ends", LIMIT, gone)?;
     }

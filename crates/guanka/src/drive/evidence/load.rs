@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use guanka_core::cause::{Cell, Symptom, rank};
 use guanka_core::facts::declared::Declared;
+use guanka_core::gates::guard::Fault;
 use guanka_core::gates::load::{self as gate, LoadSlice};
 use guanka_core::gates::objective::Objective;
 use guanka_core::name::{Arm, Route};
@@ -17,7 +18,11 @@ use super::{Judgement, kept, objectives};
 use crate::failure::Failure;
 
 /// Judges a run by the objectives of `[gates.load]`.
-pub(super) fn judge(declared: &Declared, arm: Arm, run: &LoadRun) -> Result<Judgement, Failure> {
+pub(super) fn judge(
+    declared: &Declared,
+    arm: Arm,
+    (run, stopped_for): (&LoadRun, Option<Fault>),
+) -> Result<Judgement, Failure> {
     let named = declared.gates.load.as_ref().map(|gate| gate.slos.as_slice()).unwrap_or_default();
     let objectives = objectives(declared, named)?;
     let strictest = objectives.iter().filter_map(|objective| match objective.objective_metric {
@@ -27,9 +32,8 @@ pub(super) fn judge(declared: &Declared, arm: Arm, run: &LoadRun) -> Result<Judg
     let faults = run.self_check.faults(strictest.min(), &SelfCheckLimits::default());
     let check = self_check(run, &faults);
     let limits = gate::SelfCheckLimits::default();
-    let mut found = gate::judge_routes(&objectives, arm, (&check, &limits), &|objective| {
-        slices(run, objective.route.as_ref())
-    });
+    let slices = |objective: &Objective| slices(run, objective.route.as_ref());
+    let mut found = gate::judge_routes(&objectives, arm, (&check, &limits), stopped_for, &slices);
     // The generator knows faults that the gate has no field for; none of them may pass.
     if !faults.is_empty() && found.verdict != Verdict::Invalid {
         found.verdict = Verdict::Invalid;

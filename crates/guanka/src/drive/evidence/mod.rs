@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use guanka_core::facts::declared::{Declared, GateSlo};
 use guanka_core::gates::Judgement as Found;
 use guanka_core::gates::evidence::{Circumstances, EvidenceRecord};
+use guanka_core::gates::guard::Fault;
 use guanka_core::gates::objective::{Objective, resolve};
 use guanka_core::name::{Arm, Digest, Route};
 use guanka_core::quantity::Rate;
@@ -54,7 +55,7 @@ impl Judge {
         &self,
         declared: &Declared,
         arm: Arm,
-        run: &LoadRun,
+        run: (&LoadRun, Option<Fault>),
     ) -> Result<Judgement, Failure> {
         load::judge(declared, arm, run)
     }
