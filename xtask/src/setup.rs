@@ -71,6 +71,13 @@ pub(crate) fn ensure() -> Result<Tools> {
     Ok(tools)
 }
 
+/// Installs Debian packages whose programs are missing; each program with its package.
+pub(crate) fn ensure_programs(wanted: &[(&str, &'static str)]) -> Result<()> {
+    let missing = wanted.iter().filter(|(program, _)| system_program(program).is_none());
+    let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    if packages.is_empty() { Ok(()) } else { apt_install(&packages) }
+}
+
 /// Returns whether this process is root's.
 pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
@@ -210,7 +217,7 @@ fn pip_install_go() -> Result<()> {
 }
 
 /// Hands on how the network is reached, and nothing else of the caller's environment.
-fn inherit_proxies(command: &mut std::process::Command) {
+pub(crate) fn inherit_proxies(command: &mut std::process::Command) {
     let names = [
         "HOME",
         "http_proxy",

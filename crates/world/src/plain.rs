@@ -16,6 +16,11 @@ pub struct PlainPath(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieName(String);
 
+/// A text that a systemd unit holds between quotation marks: no control characters and none that
+/// turn the direction of writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quoted(String);
+
 /// Why a text may not be written as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]
@@ -78,6 +83,44 @@ impl CookieName {
     /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Quoted {
+    /// Accepts up to 4096 bytes of one line.
+    pub fn new(text: &str) -> Result<Self, PlainError> {
+        let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if text.len() <= 4096 && !text.chars().any(|c| c.is_control() || turns(c)) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(PlainError {
+            text: text.chars().take(80).collect(),
+            expected: "one line without control characters, of at most 4096 bytes",
+        })
+    }
+
+    /// Returns the text as a word of a command line: neither a variable nor a specifier in it.
+    pub fn in_command(&self) -> String {
+        self.in_setting().replace('$', "$$")
+    }
+
+    /// Returns the text as a word of a setting, where no variable is looked for.
+    pub fn in_setting(&self) -> String {
+        let text = self.0.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+        format!("\"{text}\"")
+    }
+
+    /// Returns a name without marks: letters, digits and `. _ -`.
+    pub fn bare(&self) -> Result<&str, PlainError> {
+        let is_letter = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let good = !self.0.is_empty() && self.0.bytes().all(is_letter);
+        if good && !self.0.starts_with('-') {
+            return Ok(&self.0);
+        }
+        Err(PlainError {
+            text: self.0.chars().take(80).collect(),
+            expected: "a name of A-Z a-z 0-9 . _ -",
+        })
     }
 }
 

@@ -33,10 +33,14 @@ impl Output {
 
 /// Runs a child to its end or to the limit, whichever comes first.
 pub fn run(command: &mut Command, limit: Millis) -> io::Result<Output> {
+    run_with(command, Stdio::null(), limit)
+}
+
+/// Runs a child that reads something.
+pub fn run_with(command: &mut Command, input: Stdio, limit: Millis) -> io::Result<Output> {
     let mut argv = vec![command.get_program().to_string_lossy().into_owned()];
     argv.extend(command.get_args().map(|a| a.to_string_lossy().into_owned()));
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let out = drain(child.stdout.take());
     let err = drain(child.stderr.take());
     let status = wait(&mut child, limit)?;

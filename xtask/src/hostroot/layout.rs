@@ -83,8 +83,39 @@ const OPEN: &[&str] =
 /// that only root gets through.
 const PASSABLE: &[&str] = &["nginx", "extension", "proxy", "redirect", "dir_auth"];
 
+/// Files that a machine has of its own.
+const MACHINES_OWN: &[&str] = &["/etc/passwd", "/etc/group", "/etc/os-release"];
+
+/// Lays the panel out on the file system of a machine that is to be booted from it: its root is `/`
+/// there, its sites listen on port 80, and the panel's script starts nginx at boot.
+pub(crate) fn write_machine(info: &HostRootInfo) -> Result<()> {
+    write_for(info, "", &|text| text.replace("127.0.0.1:@SHOP_PORT@", "80"))?;
+    let at = |path: &str| info.root.join(path.trim_start_matches('/'));
+    // The distribution's unit would start an nginx with another configuration.
+    match fs::remove_file(at("/lib/systemd/system/nginx.service")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            bail!("remove nginx.service: {error}")
+        }
+        _ => {}
+    }
+    for level in 2..=5 {
+        let folder = at(&format!("/etc/rc{level}.d"));
+        folders(&folder)?;
+        let start = folder.join("S01nginx");
+        if !start.is_symlink() {
+            link(Path::new("../init.d/nginx"), &start)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes everything below the root.
 pub(super) fn write(info: &HostRootInfo) -> Result<()> {
+    write_for(info, &info.root.to_string_lossy(), &str::to_owned)
+}
+
+/// Writes everything below the root, for programs that call it `inner`.
+fn write_for(info: &HostRootInfo, inner: &str, change: &dyn Fn(&str) -> String) -> Result<()> {
     let at = |path: &str| info.root.join(path.trim_start_matches('/'));
     set_mode(&info.root, 0o755)?;
     for folder in FOLDERS {
@@ -94,19 +125,23 @@ pub(super) fn write(info: &HostRootInfo) -> Result<()> {
         folders(&at(folder))?;
         set_mode(&at(folder), 0o777)?;
     }
+    let is_machine = inner.is_empty();
     for (path, text, mode) in FILES {
+        if is_machine && MACHINES_OWN.contains(path) {
+            continue;
+        }
         let path = at(path);
         folders(path.parent().unwrap_or(&info.root))?;
-        write_file(&path, &filled(text, info), *mode)?;
+        write_file(&path, &filled(&change(text), info, inner), *mode)?;
     }
-    let root = info.root.display();
-    let base_dir = format!("open_basedir={root}/www/wwwroot/shop.example.com/:/tmp/\n");
+    let base_dir = format!("open_basedir={inner}/www/wwwroot/shop.example.com/:/tmp/\n");
     write_file(&at("/www/wwwroot/shop.example.com/.user.ini"), &base_dir, 0o644)?;
     let version = format!("{}\n", setup::nginx_version(&info.nginx)?);
     write_file(&at("/www/server/nginx/version.pl"), &version, 0o644)?;
     link(&info.nginx, &at("/www/server/nginx/sbin/nginx"))?;
     folders(&at("/usr/bin"))?;
-    link(&at("/www/server/nginx/sbin/nginx"), &at("/usr/bin/nginx"))?;
+    let own = format!("{inner}/www/server/nginx/sbin/nginx");
+    link(Path::new(&own), &at("/usr/bin/nginx"))?;
     if setup::is_root() {
         lock(&at("/www/server/panel"))?;
     }
@@ -114,13 +149,13 @@ pub(super) fn write(info: &HostRootInfo) -> Result<()> {
 }
 
 /// Puts the root and its ports into a text.
-fn filled(text: &str, info: &HostRootInfo) -> String {
+fn filled(text: &str, info: &HostRootInfo, inner: &str) -> String {
     let (user, supervisor_user) = if setup::is_root() {
         (format!("user {};\n", worker_user()), "user=root\n")
     } else {
         (String::new(), "")
     };
-    text.replace("@ROOT@", &info.root.to_string_lossy())
+    text.replace("@ROOT@", inner)
         .replace("@SHOP_PORT@", &info.ports.shop.to_string())
         .replace("@API_PORT@", &info.ports.api.to_string())
         .replace("@API_BACKEND_PORT@", &info.ports.api_backend.to_string())

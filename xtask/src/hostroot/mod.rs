@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 pub(crate) use daemons::{start, stop, test};
+pub(crate) use layout::write_machine;
 
 use crate::setup::{self, Tools};
 

@@ -2,6 +2,8 @@
 //! cannot: real daemons, real processes, real mistakes.
 
 mod bad_input;
+mod host;
+mod machine;
 
 use std::path::Path;
 
@@ -11,7 +13,7 @@ use anyhow::{Result, bail};
 type Part = (&'static str, fn(&Path) -> Result<()>);
 
 /// Every part of the lab.
-const PARTS: &[Part] = &[("bad-input", bad_input::run)];
+const PARTS: &[Part] = &[("bad-input", bad_input::run), ("host", host::run)];
 
 /// Runs one part by its name.
 pub(crate) fn run(repository: &Path, name: &str) -> Result<()> {

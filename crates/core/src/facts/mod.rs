@@ -142,6 +142,19 @@ pub struct Facts {
     pub problems: Vec<Problem>,
 }
 
+impl Facts {
+    /// Takes over what another machine's agent has told of its host; what is known of the source
+    /// stays.
+    pub fn take_host(&mut self, host: Self) {
+        self.nginx = host.nginx;
+        self.supervisor = host.supervisor;
+        self.units = host.units;
+        self.scripts = host.scripts;
+        self.host = host.host;
+        self.problems.extend(host.problems);
+    }
+}
+
 impl Provenance {
     /// Returns the place in words: `main.go:29`, a path, a command line, a default's row.
     pub fn place(&self) -> String {

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod clock;
 pub mod describe;
 pub mod effect;
+pub mod eject;
 pub mod ending;
 pub mod event;
 pub mod host;

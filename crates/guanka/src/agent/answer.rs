@@ -21,7 +21,7 @@ use guanka_world::{clock, files, ports, process, proxy};
 use super::effects::{could_not, fenced};
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
-use super::{arms, effects, lease, output, preview};
+use super::{arms, effects, ejection, lease, output, preview};
 
 /// Answers one request.
 pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session<'_>) -> Answer {
@@ -87,6 +87,10 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
             Err(error) => store_failed(error),
         },
         Request::PlanInstall { declared } => plan(agent, &declared),
+        Request::HostFacts => {
+            let facts = guanka_world::collect::host_facts(agent.host.root());
+            Answer::HostFacts { facts: Box::new(facts) }
+        }
         Request::Observe { service } => observe(agent, &service),
         Request::Windows { service, source, from_ms, to_ms } => {
             let read_to_ms = lock(&agent.service(&service).log).read_to_ms;
@@ -138,6 +142,7 @@ fn hello(agent: &Agent, protocol: u32) -> Answer {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             root: agent.host.root().display().to_string(),
+            arch: guanka_world::build::host_arch().to_owned(),
             clock,
         },
         Err(error) => could_not(&error.to_string()),
@@ -204,7 +209,7 @@ fn plan(agent: &Agent, declared: &Declared) -> Answer {
     // Ports that were never allotted are free by the way they are chosen.
     match ports::allotted(&agent.host, &service.name) {
         Ok(Some(allotted)) => {
-            service.hold_idle_ports(&agent.host, arms::manager(agent).ok().as_deref());
+            service.hold_idle_ports(&agent.host, arms::manager(agent, &service).ok().as_deref());
             if let Some(taken) = taken_port(agent, &service, allotted) {
                 return arms::port_taken(&taken);
             }
@@ -241,7 +246,7 @@ fn install(agent: &Agent, service: &Service) -> Answer {
         Ok(wiring) => wiring,
         Err(error) => return refused(error.said()),
     };
-    service.hold_idle_ports(&agent.host, arms::manager(agent).ok().as_deref());
+    service.hold_idle_ports(&agent.host, arms::manager(agent, service).ok().as_deref());
     if let Some(taken) = taken_port(agent, service, allotted) {
         return arms::port_taken(&taken);
     }
@@ -263,7 +268,7 @@ fn remove(agent: &Agent, service: &Service) -> Answer {
     }
     let grace = service.settings().map(|s| s.declared.process.stop_grace);
     let grace = grace.unwrap_or(guanka_core::quantity::Millis::from_secs(15));
-    if let Ok(manager) = arms::manager(agent) {
+    if let Ok(manager) = arms::manager(agent, service) {
         for arm in [Arm::Blue, Arm::Green] {
             if let Err(error) = manager.remove(&service.name, arm, grace) {
                 return refused(error.said());
@@ -333,6 +338,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
             .ok()
             .and_then(|text| Arm::parse(text.trim())),
         arms: views,
+        ejected: ejection::ejected(&agent.host, name).map(|ejected| ejected.arm),
         lease: lock(&service.lease).as_ref().and_then(lease::Lease::view),
         canary,
         epoch,

@@ -1,14 +1,14 @@
 //! The arms: started when idle, ready by their own probes, stopped once nobody is connected any
 //! more.
 
+use guanka_core::facts::declared;
 use guanka_core::name::{Arm, Digest};
 use guanka_core::quantity::Millis;
 use guanka_core::rollout::event::{Event, Fault};
 use guanka_core::rollout::spec::HostName;
 use guanka_core::say::Said;
 use guanka_world::managers::spec::ArmSpec;
-use guanka_world::managers::supervisor::Supervisor;
-use guanka_world::managers::{ArmStatus, Manager, users};
+use guanka_world::managers::{self, ArmStatus, Manager, users};
 use guanka_world::ports::{self, PortError};
 use guanka_world::releases::{PointError, Store, VerifyError};
 use guanka_world::transport::wire::{Answer, FailedKind};
@@ -42,13 +42,26 @@ enum NotStarted {
     Damaged(VerifyError),
 }
 
-/// Returns the host's process manager.
-pub(super) fn manager(agent: &Agent) -> Result<Box<dyn Manager>, Said> {
-    match Supervisor::find(&agent.host) {
-        Ok(Some(supervisor)) => Ok(Box::new(supervisor)),
-        Ok(None) => {
-            Err(Said::new("这台主机上没有找到 Supervisor", "no Supervisor was found on this host"))
-        }
+/// Returns the process manager that a service is kept by; before it is configured, the host's
+/// choice.
+pub(super) fn manager(agent: &Agent, service: &Service) -> Result<Box<dyn Manager>, Said> {
+    let settings = service.settings();
+    let wanted = settings.map_or(declared::Manager::Auto, |s| s.declared.process.manager);
+    match managers::find(&agent.host, wanted) {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err(match wanted {
+            declared::Manager::Auto => Said::new(
+                "这台主机上既没有 systemd 也没有 Supervisor",
+                "there is neither systemd nor Supervisor on this host",
+            ),
+            declared::Manager::Systemd => Said::new(
+                "这台主机上没有运行 systemd,而 [process] manager = \"systemd\"",
+                "systemd does not run on this host, and [process] manager = \"systemd\"",
+            ),
+            declared::Manager::Supervisor => {
+                Said::new("这台主机上没有找到 Supervisor", "no Supervisor was found on this host")
+            }
+        }),
         Err(error) => Err(error.said()),
     }
 }
@@ -112,7 +125,7 @@ fn started(
     let other = |why: Said| NotStarted::Fault(Fault::Other(why));
     let settings = service.settings().ok_or_else(|| other(not_configured()))?;
     let declared = &settings.declared;
-    let manager = manager(agent).map_err(other)?;
+    let manager = manager(agent, service).map_err(other)?;
     let store = Store::new(&agent.host, &service.name);
     let allotted = ports::allot(&agent.host, &service.name).map_err(|e| other(e.said()))?;
     let status = manager.status(&service.name, arm).map_err(|e| other(e.said()))?;
@@ -188,7 +201,8 @@ pub(super) fn seen(agent: &Agent, service: &Service, arm: Arm, port: u16) -> Arm
     if let Some(owner) = ports::owner_of(port) {
         return ArmStatus::Running { pid: owner.pid };
     }
-    let asked = manager(agent).ok().and_then(|manager| manager.status(&service.name, arm).ok());
+    let manager = manager(agent, service).ok();
+    let asked = manager.and_then(|manager| manager.status(&service.name, arm).ok());
     asked.unwrap_or(ArmStatus::Stopped)
 }
 
@@ -204,7 +218,7 @@ pub(super) fn owns_its_port(agent: &Agent, service: &Service, arm: Arm) -> bool 
     if let (Some(program), Some(release)) = (&owner.exe, store.arm_release(arm)) {
         return program.starts_with(store.path(&release));
     }
-    let Ok(manager) = manager(agent) else { return false };
+    let Ok(manager) = manager(agent, service) else { return false };
     let status = manager.status(&service.name, arm);
     matches!(status, Ok(ArmStatus::Running { pid }) if pid == owner.pid)
 }
@@ -220,7 +234,7 @@ pub(super) fn stop(
     let ArmCommand { host, seq, arm } = command.clone();
     let settings = service.settings().ok_or("the service is not configured")?;
     let declared = &settings.declared;
-    let manager = manager(agent).map_err(|why| why.en)?;
+    let manager = manager(agent, service).map_err(|why| why.en)?;
     if let Ok(Some(allotted)) = ports::allotted(&agent.host, &service.name) {
         let limit = Millis(declared.proxy.keepalive.0 + declared.proxy.read_timeout.0);
         let port = allotted.of(arm);

@@ -5,6 +5,7 @@ mod answer;
 mod arms;
 mod bake;
 mod effects;
+mod ejection;
 mod health;
 mod jobs;
 mod lease;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
+use guanka_world::managers::own_unit;
 use guanka_world::transport::server::Server;
 
 pub(crate) use answer::own_name;
@@ -41,6 +43,7 @@ pub(crate) fn serve(host: HostRoot) -> Result<(), Failure> {
     };
     // The socket comes first: it is what makes sure that there is one agent of a root only.
     let server = Server::bind(&host.agent_socket()).map_err(|error| failed(&error))?;
+    own_unit::give_socket(&host, &host.agent_socket()).map_err(|error| failed(&error))?;
     let agent = Arc::new(Agent::open(host).map_err(|error| failed(&error))?);
     agent.recover();
     watch::start(&agent);

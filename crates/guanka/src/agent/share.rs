@@ -194,10 +194,16 @@ pub(super) fn renew(service: &Service, ttl: Millis) -> bool {
 /// back.
 pub(super) fn expire(agent: &Agent, service: &Service) {
     let _doing = lock(&service.doing);
+    if lock(&service.canary).as_ref().is_some_and(Canary::is_over) {
+        give_up(agent, service, "canary-lease-expired");
+    }
+}
+
+/// Takes all requests from a candidate and ends its lease; the caller sees to it that no effect is
+/// under way.
+pub(super) fn give_up(agent: &Agent, service: &Service, action: &str) {
     let mut canary = lock(&service.canary);
-    let Some(over) = canary.as_mut().filter(|c| !c.stored.has_expired && c.is_over()) else {
-        return;
-    };
+    let Some(over) = canary.as_mut().filter(|c| !c.stored.has_expired) else { return };
     let green = on_disk(over.stored.arm, SharePercent::NONE);
     if proxy::share::swap(&agent.host, &service.name, green).is_err() {
         return;
@@ -206,7 +212,7 @@ pub(super) fn expire(agent: &Agent, service: &Service) {
     let _ = store(&agent.host, &service.name, &over.stored);
     let detail = serde_json::json!({ "arm": over.stored.arm, "green": green });
     drop(canary);
-    agent.note(&service.name, "canary-lease-expired", detail);
+    agent.note(&service.name, action, detail);
 }
 
 fn keep_lease(agent: &Agent, service: &Service, command: &ShareCommand) -> std::io::Result<()> {

@@ -54,8 +54,8 @@ impl Agent {
         // A host without nginx, or with one that fails its own test, is found again and said when
         // something is asked of it.
         let _ = proxy::recover(&self.host);
-        let manager = arms::manager(self).ok();
         for service in self.all() {
+            let manager = arms::manager(self, &service).ok();
             let _ = guanka_world::releases::Store::new(&self.host, &service.name).recover();
             service.hold_idle_ports(&self.host, manager.as_deref());
         }

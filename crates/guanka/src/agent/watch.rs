@@ -8,7 +8,7 @@ use guanka_core::quantity::Millis;
 use guanka_world::{clock, ports};
 
 use super::stores::Agent;
-use super::{bake, health, share, traffic};
+use super::{bake, ejection, health, share, traffic};
 
 /// How often the agent looks: fast enough that a canary's lease ends within its own length plus
 /// little, slow enough to cost nothing.
@@ -43,6 +43,7 @@ pub(super) fn start(agent: &Arc<Agent>) {
                 let Some(settings) = service.settings() else { continue };
                 if let Ok(Some(allotted)) = ports::allotted(&probed.host, &service.name) {
                     health::tick(&service, &settings, allotted);
+                    ejection::tick(&probed, &service);
                 }
             }
             clock::pause(EVERY);

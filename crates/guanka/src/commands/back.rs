@@ -3,7 +3,7 @@
 
 use guanka_core::facts::declared::Declared;
 use guanka_core::rollout::event::Event;
-use guanka_core::rollout::spec::{GatePlan, HostName, Origin, Past, ReleaseId, Spec, Stable};
+use guanka_core::rollout::spec::{GatePlan, Origin, Past, ReleaseId, Spec, Stable};
 use guanka_core::rollout::state::{Rollout, State};
 use guanka_core::say::Said;
 use guanka_world::clock;
@@ -14,7 +14,7 @@ use crate::drive::central::Central;
 use crate::drive::driver::{Driver, Waiting};
 use crate::drive::ledger::{Chapter, Ledger};
 use crate::drive::link::Link;
-use crate::drive::submission::HOST;
+use crate::drive::submission::host_name;
 use crate::failure::codes::NOTHING;
 use crate::failure::{Exit, Failure};
 use crate::terminal::Terminal;
@@ -35,7 +35,7 @@ pub(super) fn run(
         service: service.clone(),
         release: before.clone(),
         origin: Origin::Artifact,
-        hosts: vec![HostName(HOST.to_owned())],
+        hosts: vec![host_name(link.address())],
         candidate: stable.arm.other(),
         stable: Some(stable),
         gates: GatePlan::default(),

@@ -92,21 +92,9 @@ pub(crate) fn collect(sources: Sources<'_>) -> Result<Facts, Failure> {
         if !root.is_dir() {
             return Err(no_such(root, say("目录不存在", "there is no such folder")));
         }
-        host_facts(root, &mut facts);
+        facts.take_host(collect::host_facts(root));
     }
     Ok(facts)
-}
-
-fn host_facts(root: &Path, facts: &mut Facts) {
-    facts.nginx = collect::nginx::read(root);
-    let (programs, problems) = collect::supervisor::read(root);
-    facts.scripts = collect::scripts::read(root, &programs);
-    facts.supervisor = programs;
-    facts.problems.extend(problems);
-    let (units, problems) = collect::units::read(root);
-    facts.units = units;
-    facts.problems.extend(problems);
-    facts.host = Some(collect::host::read(root, facts.nginx.as_ref()));
 }
 
 /// Returns the exit code of a run.

@@ -10,6 +10,7 @@ mod doctor;
 mod exec;
 mod explain;
 mod help;
+mod host;
 mod init;
 mod inventory;
 mod load;
@@ -80,6 +81,8 @@ enum Verb {
     Inventory(inventory::Args),
     /// Tell whether this machine is fit to build and to be shipped to.
     Doctor(doctor::Args),
+    /// Add, list, look at or forget the servers that are reached over SSH.
+    Host(host::Args),
     /// Say what the evidence shows: good 0, bad 3, else 9.
     Prove(prove::Args),
     /// Show users' traffic by route and arm, as the gates count it.
@@ -130,6 +133,7 @@ fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
         Verb::Load(args) => load::run(args, terminal),
         Verb::Inventory(args) => inventory::run(args, terminal),
         Verb::Doctor(args) => doctor::run(args, terminal),
+        Verb::Host(args) => host::run(args, terminal),
         Verb::Prove(args) => prove::run(args, terminal),
         Verb::Signals(args) => signals::run(args, terminal),
         Verb::Audit(args) => audit::run(args, terminal),

@@ -15,8 +15,10 @@ use guanka_world::transport::wire::HostChange;
 use serde_json::json;
 
 use super::project::Project;
+use super::ship::view;
 use crate::agent::preview;
-use crate::drive::{foretell, submission};
+use crate::drive::link::Link;
+use crate::drive::{foretell, install, submission};
 use crate::failure::codes::{FILE, HOST_REFUSED};
 use crate::failure::{Exit, Failure, because};
 use crate::terminal::Terminal;
@@ -44,12 +46,19 @@ fn rate(text: &str) -> Result<Rate, String> {
 /// Plans.
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let declared = args.project.declared(terminal)?;
-    let host = match submission::host(&declared)? {
-        HostAddress::Local(root) => host(root)?,
-        HostAddress::Ssh(name) => return Err(submission::ssh(name)),
+    let (changes, stable) = match submission::host(&declared)? {
+        HostAddress::Local(root) => {
+            let host = host(root)?;
+            (changes(&host, &declared)?, submission::stable_on(&host, &declared.service))
+        }
+        // Another machine's files are its agent's to read.
+        address @ HostAddress::Ssh(_) => {
+            let mut link = Link::to(address)?;
+            let changes = install::preview(&mut link, &declared)?;
+            (changes, submission::stable(&view(&mut link, &declared.service)?))
+        }
     };
-    let changes = changes(&host, &declared)?;
-    let steps = steps(&declared, submission::stable_on(&host, &declared.service).as_ref());
+    let steps = steps(&declared, stable.as_ref());
     let proofs = proofs(&declared, args.traffic);
     let has_changes = changes.iter().any(|change| change.sign != '=');
     if terminal.json {
@@ -73,7 +82,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(if args.exit_code && has_changes { Exit::HasChanges } else { Exit::Done })
 }
 
-/// Opens a host root of this machine. A plan changes nothing, so it starts no agent and asks none.
+/// Opens a host root of this machine. A plan changes nothing, so no agent is started for it.
 fn host(root: &str) -> Result<HostRoot, Failure> {
     let opened = files::absolute(Path::new(root)).and_then(|root| match root.is_dir() {
         true => Ok(HostRoot::new(root)),

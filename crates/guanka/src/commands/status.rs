@@ -107,6 +107,16 @@ fn show(terminal: &Terminal, service: &ServiceName, seen: &HostView, rollout: Op
             terminal.said(&runs)
         ));
     }
+    if let Some(arm) = seen.ejected {
+        let text = Said::new(
+            format!("{arm} 不应答探测,请求暂时全部给 {};恢复后自动交还", arm.other()),
+            format!(
+                "{arm} does not answer its probes: {} has all requests until it does",
+                arm.other()
+            ),
+        );
+        terminal.line(&format!("    {}", terminal.said(&text)));
+    }
     if let Some(lease) = &seen.lease {
         let secs = lease.ends_in_ms.div_ceil(1000);
         let text = Said::new(

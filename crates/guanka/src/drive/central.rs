@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use guanka_core::checks::{CheckRun, Ending, run_all};
-use guanka_core::facts::declared::{Declared, HostAddress};
+use guanka_core::facts::declared::Declared;
 use guanka_core::facts::release::Manifest;
 use guanka_core::finding::Finding;
 use guanka_core::name::Digest;
@@ -12,12 +12,12 @@ use guanka_core::report::release::ReleaseReport;
 use guanka_core::rollout::event::{CheckResult, Event};
 use guanka_core::rollout::spec::{Past, ReleaseId};
 use guanka_core::say::Said;
-use guanka_world::transport::wire::Request;
+use guanka_world::transport::wire::{Answer, Request};
 use guanka_world::{build, clock, files, hash};
 
 use super::evidence::Judgement;
 use super::ledger::Ledger;
-use super::link::Link;
+use super::link::{Link, unexpected};
 use super::progress::Progress;
 use crate::commands::check::{Sources, collect};
 use crate::failure::codes::{BUILD, FILE};
@@ -62,20 +62,20 @@ impl Central {
     }
 
     /// Runs the static checks over source and host together.
-    pub(crate) fn check(&mut self, progress: &Progress) -> Result<Event, Failure> {
+    pub(crate) fn check(&mut self, link: &mut Link, progress: &Progress) -> Result<Event, Failure> {
         if self.kept.is_some() {
             return Ok(Event::ChecksDone { result: CheckResult::Passed, evidence: None });
         }
-        let root = match self.declared.env.hosts.first() {
-            Some(HostAddress::Local(root)) => Some(PathBuf::from(root)),
-            _ => None,
-        };
-        let facts = collect(Sources {
+        let mut facts = collect(Sources {
             module: &self.project,
-            root: root.as_deref(),
+            root: None,
             binary: None,
             declared: Some(self.declared.clone()),
         })?;
+        match link.ask(&Request::HostFacts)? {
+            Answer::HostFacts { facts: host } => facts.take_host(*host),
+            other => return Err(unexpected(&other)),
+        }
         let today: String = clock::rfc3339(clock::now_ms()).chars().take(10).collect();
         let run = run_all(&facts, &self.declared.gates.allow, &today);
         let result = match run.ending() {
@@ -89,12 +89,17 @@ impl Central {
     }
 
     /// Builds the release. What was built before a crash is built again to the same digest.
-    pub(crate) fn build(&mut self, ledger: &Ledger, progress: &Progress) -> Result<Event, Failure> {
+    pub(crate) fn build(
+        &mut self,
+        ledger: &Ledger,
+        arch: &str,
+        progress: &Progress,
+    ) -> Result<Event, Failure> {
         if let Some(release) = self.kept.clone() {
             return Ok(Event::BuildDone { release, past: Past::Clean });
         }
         progress.working(&Said::new("正在构建", "building"));
-        let target = self.target();
+        let target = self.target(arch);
         match build::build(&self.project, &self.declared, &target, &self.work()) {
             Ok(built) => {
                 let manifest = built.manifest;
@@ -131,7 +136,8 @@ impl Central {
             return Ok(());
         }
         if self.built.is_none() {
-            let built = build::build(&self.project, &self.declared, &self.target(), &self.work())
+            let target = self.target(&link.arch()?);
+            let built = build::build(&self.project, &self.declared, &target, &self.work())
                 .map_err(|error| failed_build(&self.project, &error))?;
             if built.release != *release {
                 return Err(moved_on(&self.project, release, &built.release));
@@ -159,9 +165,9 @@ impl Central {
         self.judged.push(judged);
     }
 
-    /// Returns the declared target that this host's machine takes.
-    fn target(&self) -> String {
-        let own = format!("linux/{}", build::host_arch());
+    /// Returns the declared target that the host's machine takes.
+    fn target(&self, arch: &str) -> String {
+        let own = format!("linux/{arch}");
         let targets = &self.declared.build.targets;
         targets.iter().find(|target| **target == own).or(targets.first()).cloned().unwrap_or(own)
     }

@@ -92,7 +92,7 @@ impl<'a> Driver<'a> {
 
     /// Drives until the rollout has ended or waits for a person.
     pub(crate) fn run(&mut self) -> Result<Exit, Failure> {
-        let _keeper = Keeper::start(self.link.root(), &self.ledger.service, self.epoch);
+        let _keeper = Keeper::start(self.link.address(), &self.ledger.service, self.epoch);
         // What the host did by itself while nobody drove comes before anything is asked of it.
         if let Some(event) = self.observe()? {
             self.happen(event)?;
@@ -241,8 +241,11 @@ impl<'a> Driver<'a> {
     fn perform(&mut self, effect: &Effect) -> Result<Option<Event>, Failure> {
         let seq = effect.key.seq;
         match &effect.action {
-            Action::RunChecks => self.central.check(&self.progress).map(Some),
-            Action::BuildRelease => self.central.build(&self.ledger, &self.progress).map(Some),
+            Action::RunChecks => self.central.check(&mut self.link, &self.progress).map(Some),
+            Action::BuildRelease => {
+                let arch = self.link.arch()?;
+                self.central.build(&self.ledger, &arch, &self.progress).map(Some)
+            }
             Action::StageRelease { host } => match self.deliver()? {
                 Ok(()) => self.ask_host(effect),
                 Err(failed) => Ok(Some(Event::StageFailed {

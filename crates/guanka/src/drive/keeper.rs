@@ -1,11 +1,11 @@
 //! Keeping the service's lease while its driver works.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use guanka_core::facts::declared::HostAddress;
 use guanka_core::name::ServiceName;
 use guanka_core::quantity::Millis;
 use guanka_world::clock;
@@ -23,14 +23,14 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Begins to renew.
-    pub(super) fn start(root: &Path, service: &ServiceName, epoch: u64) -> Self {
+    pub(super) fn start(address: &HostAddress, service: &ServiceName, epoch: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, root, service) = (Arc::clone(&stop), root.to_owned(), service.clone());
+        let (stopped, address, service) = (Arc::clone(&stop), address.clone(), service.clone());
         thread::spawn(move || {
             let mut link = None;
             while !stopped.load(Ordering::SeqCst) {
                 if link.is_none() {
-                    link = Link::local(&root).ok();
+                    link = Link::to(&address).ok();
                 }
                 let request = Request::RenewLease { service: service.clone(), epoch };
                 if link.as_mut().is_some_and(|link| link.ask(&request).is_err()) {

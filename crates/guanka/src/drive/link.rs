@@ -1,6 +1,7 @@
 //! The way to a host's agent: connected, started first where it is this machine's and does not run,
 //! asked again over a restart, and with every refusal turned into a failure a person can act on.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use guanka_core::facts::declared::HostAddress;
@@ -9,12 +10,15 @@ use guanka_core::quantity::Millis;
 use guanka_core::rollout::clock::Reading;
 use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
+use guanka_world::managers::own_unit;
 use guanka_world::transport::client::Client;
+use guanka_world::transport::hosts;
+use guanka_world::transport::ssh::{FaultKind, SshFault};
 use guanka_world::transport::wire::{Answer, FailedKind, PROTOCOL, Request, Taking};
 use guanka_world::{clock, files, process};
 
 use crate::failure::codes::{
-    AGENT, CHAIN, DAMAGED, FENCED, HOST_REFUSED, LOCKED, NOT_THERE, PORT_TAKEN,
+    AGENT, CHAIN, DAMAGED, FENCED, HOST_REFUSED, LOCKED, NOT_THERE, PORT_TAKEN, SSH,
 };
 use crate::failure::{Failure, because};
 
@@ -25,30 +29,29 @@ const START_LIMIT: Millis = Millis::from_secs(20);
 
 /// A connection to one host's agent.
 pub(crate) struct Link {
-    host: HostRoot,
+    address: HostAddress,
     client: Option<Client>,
 }
 
 impl Link {
     /// Connects to the agent of a declared host.
     pub(crate) fn to(address: &HostAddress) -> Result<Self, Failure> {
-        match address {
-            HostAddress::Local(root) => Self::local(Path::new(root)),
-            HostAddress::Ssh(name) => Err(super::submission::ssh(name)),
-        }
-    }
-
-    /// Connects to the agent of a root folder of this machine.
-    pub(crate) fn local(root: &Path) -> Result<Self, Failure> {
-        let root = files::absolute(root).map_err(|error| unreachable(root, &error))?;
-        let mut link = Self { host: HostRoot::new(root), client: None };
+        let address = match address {
+            HostAddress::Local(root) => {
+                let shown = Path::new(root);
+                let root = files::absolute(shown).map_err(|error| unreachable(root, &error))?;
+                HostAddress::Local(root.display().to_string())
+            }
+            HostAddress::Ssh(name) => HostAddress::Ssh(name.clone()),
+        };
+        let mut link = Self { address, client: None };
         link.connect()?;
         Ok(link)
     }
 
-    /// Returns the root folder of the host.
-    pub(crate) fn root(&self) -> &Path {
-        self.host.root()
+    /// Returns where it leads.
+    pub(crate) fn address(&self) -> &HostAddress {
+        &self.address
     }
 
     /// Asks; over a restart of the agent the same question is asked again, which is allowed for
@@ -66,7 +69,7 @@ impl Link {
             }
             self.client = None;
         }
-        Err(unreachable(self.host.root(), &last))
+        Err(self.unreachable(&last))
     }
 
     /// Asks and sends files along.
@@ -84,9 +87,9 @@ impl Link {
             Some(Ok(answer)) => checked(answer),
             Some(Err(error)) => {
                 self.client = None;
-                Err(unreachable(self.host.root(), &error))
+                Err(self.unreachable(&error))
             }
-            None => Err(unreachable(self.host.root(), &std::io::Error::other("no connection"))),
+            None => Err(self.unreachable(&std::io::Error::other("no connection"))),
         }
     }
 
@@ -98,47 +101,94 @@ impl Link {
         }
     }
 
-    fn connect(&mut self) -> Result<(), Failure> {
-        let socket = self.host.agent_socket();
-        let connect = || Client::connect(&socket, ANSWER_LIMIT).ok();
-        let client = match connect() {
-            Some(client) => client,
-            None => {
-                self.start()?;
-                clock::wait_for(START_LIMIT, Millis(50), connect).ok_or_else(|| {
-                    let log = self.host.at("/var/log/guanka/agent.log");
-                    let last = files::last_lines(&log, 3).unwrap_or_default().join("; ");
-                    let late = std::io::Error::other(format!("it does not answer. {last}"));
-                    unreachable(self.host.root(), &late)
-                })?
-            }
-        };
-        self.client = Some(client);
-        let hello = self.client.as_mut().map(|c| c.ask(&Request::Hello { protocol: PROTOCOL }));
-        match hello {
-            Some(Ok(answer)) => checked(answer).map(|_| ()),
-            _ => Ok(()),
+    /// Returns what the host's machine runs, as Go calls it.
+    pub(crate) fn arch(&mut self) -> Result<String, Failure> {
+        match self.ask(&Request::Hello { protocol: PROTOCOL })? {
+            Answer::Hello { arch, .. } => Ok(arch),
+            other => Err(unexpected(&other)),
         }
     }
 
-    /// Starts the agent of this machine's root as a program of its own.
-    fn start(&self) -> Result<(), Failure> {
-        let root = self.host.root();
-        let failed = |error: &dyn std::error::Error| unreachable(root, error);
-        if !root.is_dir() {
-            let none = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder");
-            return Err(failed(&none));
+    fn connect(&mut self) -> Result<(), Failure> {
+        let mut client = match &self.address {
+            HostAddress::Local(root) => local(&HostRoot::new(root))?,
+            HostAddress::Ssh(name) => hosts::way_to(name)
+                .and_then(|(target, options)| {
+                    Client::connect_over_ssh(&target, &options, ANSWER_LIMIT)
+                })
+                .map_err(|error| self.unreachable(&error))?,
+        };
+        let hello = client.ask(&Request::Hello { protocol: PROTOCOL });
+        match (hello, &self.address) {
+            (Ok(answer), _) => checked(answer).map(|_| ())?,
+            // How the connection went shows with the first answer.
+            (Err(error), HostAddress::Ssh(_)) => return Err(self.unreachable(&error)),
+            // An agent of this machine that ends now is started again at the next question.
+            (Err(_), HostAddress::Local(_)) => {}
         }
-        let own = process::own_program().map_err(|error| failed(&error))?;
-        let log = self.host.at("/var/log/guanka/agent.log");
-        files::make_dir(&self.host.at("/var/log/guanka"), 0o755).map_err(|e| failed(&e))?;
-        let arguments = ["agent".as_ref(), "--root".as_ref(), root.as_os_str()];
-        process::start_detached(&own, &arguments, &log).map_err(|error| failed(&error))?;
+        self.client = Some(client);
         Ok(())
+    }
+
+    fn unreachable(&self, error: &std::io::Error) -> Failure {
+        match (&self.address, SshFault::of(error)) {
+            (HostAddress::Ssh(name), Some(fault)) => over_ssh(name, fault),
+            (HostAddress::Local(name) | HostAddress::Ssh(name), _) => unreachable(name, error),
+        }
     }
 }
 
-/// Turns a refusal into a failure.
+/// Connects to the agent of a root of this machine, and starts it where it does not run.
+fn local(host: &HostRoot) -> Result<Client, Failure> {
+    let socket = host.agent_socket();
+    let connect = || Client::connect(&socket, ANSWER_LIMIT).ok();
+    match connect() {
+        Some(client) => Ok(client),
+        None => started(host, connect),
+    }
+}
+
+/// Returns the socket of this machine's agent, started where it does not run: for who only passes
+/// on what is said.
+pub(crate) fn socket(host: &HostRoot) -> Result<UnixStream, Failure> {
+    let socket = host.agent_socket();
+    let connect = || UnixStream::connect(&socket).ok();
+    match connect() {
+        Some(stream) => Ok(stream),
+        None => started(host, connect),
+    }
+}
+
+fn started<T>(host: &HostRoot, connect: impl Fn() -> Option<T>) -> Result<T, Failure> {
+    start(host)?;
+    clock::wait_for(START_LIMIT, Millis(50), connect).ok_or_else(|| {
+        let log = host.at("/var/log/guanka/agent.log");
+        let last = files::last_lines(&log, 3).unwrap_or_default().join("; ");
+        let late = std::io::Error::other(format!("it does not answer. {last}"));
+        unreachable(&host.root().display().to_string(), &late)
+    })
+}
+
+/// Starts the agent of this machine's root: by its unit where it has one, else as a program of its
+/// own.
+fn start(host: &HostRoot) -> Result<(), Failure> {
+    let root = host.root();
+    let failed = |error: &dyn std::error::Error| unreachable(&root.display().to_string(), error);
+    if !root.is_dir() {
+        let none = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder");
+        return Err(failed(&none));
+    }
+    if own_unit::is_installed(host) {
+        return own_unit::start(host).map_err(|error| failed(&error));
+    }
+    let own = process::own_program().map_err(|error| failed(&error))?;
+    let log = host.at("/var/log/guanka/agent.log");
+    files::make_dir(&host.at("/var/log/guanka"), 0o755).map_err(|e| failed(&e))?;
+    let arguments = ["agent".as_ref(), "--root".as_ref(), root.as_os_str()];
+    process::start_detached(&own, &arguments, &log).map_err(|error| failed(&error))?;
+    Ok(())
+}
+
 fn checked(answer: Answer) -> Result<Answer, Failure> {
     match answer {
         Answer::Failed { kind, why, next } => {
@@ -171,11 +221,31 @@ fn locked(holder: &str, since_ms: u64, ends_in_ms: u64) -> Failure {
     )
 }
 
-fn unreachable(root: &Path, error: &dyn std::error::Error) -> Failure {
-    let shown = root.display();
+fn unreachable(host: &str, error: &dyn std::error::Error) -> Failure {
     let doing =
-        Said::new(format!("正在联系 {shown} 的 agent"), format!("reaching the agent of {shown}"));
+        Said::new(format!("正在联系 {host} 的 agent"), format!("reaching the agent of {host}"));
     Failure::new(&AGENT, doing, because(error))
+}
+
+/// Builds the failure for a connection that ssh ended, with what helps against its kind.
+pub(crate) fn over_ssh(name: &str, fault: &SshFault) -> Failure {
+    let doing = Said::new(format!("正在经 SSH 连接 {name}"), format!("reaching {name} over SSH"));
+    let failed = Failure::new(&SSH, doing, fault.said());
+    let host = name.split_once('@').map_or(name, |(_, host)| host);
+    match fault.kind {
+        FaultKind::UnknownKey | FaultKind::NoAgent => failed.next(Said::new(
+            format!("先运行 `guanka host add {name}`"),
+            format!("run `guanka host add {name}` first"),
+        )),
+        FaultKind::ChangedKey => failed.next(Said::new(
+            format!("先核实指纹;确认重装后 `ssh-keygen -R {host}`,再 `guanka host add {name}`"),
+            format!(
+                "ask who keeps the host for its fingerprint; where it was set up anew, \
+                 `ssh-keygen -R {host}` and `guanka host add {name}`"
+            ),
+        )),
+        _ => failed,
+    }
 }
 
 /// Builds the failure for an answer that does not fit the question: another version's agent.

@@ -16,10 +16,7 @@ use guanka_world::transport::wire::HostView;
 use guanka_world::{files, hash};
 
 use crate::failure::Failure;
-use crate::failure::codes::{CONFIG, SSH_LATER};
-
-/// The one host's name in a rollout.
-pub(crate) const HOST: &str = "local";
+use crate::failure::codes::CONFIG;
 
 /// Returns the host a service is on. Several hosts are a later step of guanka's; a list of them is
 /// refused, not cut.
@@ -37,13 +34,6 @@ pub(crate) fn host(declared: &Declared) -> Result<&HostAddress, Failure> {
         }
     };
     match declared.env.hosts.as_slice() {
-        [HostAddress::Ssh(name)] => {
-            let failed = ssh(name);
-            Err(match declared.spans.get(&format!("env.{env}.hosts")) {
-                Some(span) => failed.at(span.clone()),
-                None => failed,
-            })
-        }
         [one] => Ok(one),
         [] => Err(refuse("没有声明主机".to_owned(), "no host is declared".to_owned()).next(
             Said::new(
@@ -59,16 +49,12 @@ pub(crate) fn host(declared: &Declared) -> Result<&HostAddress, Failure> {
     }
 }
 
-/// Builds the failure for a host that would have to be reached over SSH.
-pub(crate) fn ssh(name: &str) -> Failure {
-    Failure::new(
-        &SSH_LATER,
-        Said::new(format!("正在连接主机 {name}"), format!("connecting to {name}")),
-        Said::new(
-            "本版本只驱动本机:hosts = [\"local:/\"]",
-            "this version drives this machine only: hosts = [\"local:/\"]",
-        ),
-    )
+/// Returns a host's name in a rollout.
+pub(crate) fn host_name(address: &HostAddress) -> HostName {
+    match address {
+        HostAddress::Local(_) => HostName("local".to_owned()),
+        HostAddress::Ssh(name) => HostName(name.clone()),
+    }
 }
 
 /// Builds the spec of a rollout from source.
@@ -84,7 +70,7 @@ pub(crate) fn spec(
         service: declared.service.clone(),
         release: submitted(declared, project),
         origin: Origin::Source,
-        hosts: vec![HostName(HOST.to_owned())],
+        hosts: declared.env.hosts.iter().take(1).map(host_name).collect(),
         candidate: stable.as_ref().map_or(Arm::Blue, |stable| stable.arm.other()),
         stable,
         gates: GatePlan {

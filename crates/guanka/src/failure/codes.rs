@@ -170,20 +170,37 @@ pub(crate) const CHAIN: ErrorCode = ErrorCode {
     },
 };
 
-/// A host over SSH.
-pub(crate) const SSH_LATER: ErrorCode = ErrorCode {
-    code: "GK1206",
-    exit: Exit::Usage,
-    title: Text {
-        zh: "本版本不经 SSH 驱动主机", en: "this version does not drive hosts over SSH"
-    },
+/// A host could not be reached over SSH.
+pub(crate) const SSH: ErrorCode = ErrorCode {
+    code: "GK1213",
+    exit: Exit::CouldNot,
+    title: Text { zh: "无法经 SSH 连接主机", en: "a host could not be reached over SSH" },
     why: Text {
-        zh: "hosts 里写了 用户@主机;本版本只驱动本机 local:目录。",
-        en: "hosts names user@host; this version drives local:DIR on this machine only.",
+        zh: "主机不应答、端口拒绝、主机密钥不符、登录被拒绝,或主机上没有 guanka:原因里会分别写明。",
+        en: "The host does not answer, its port refuses, its key is another one, the login was \
+             refused, or guanka is not there; the reason says which.",
     },
     fix: Text {
-        zh: "在那台主机上运行 guanka,并写 hosts = [\"local:/\"]。",
-        en: "Run guanka on that host, with hosts = [\"local:/\"].",
+        zh: "用 `guanka host doctor 用户@主机` 查看;第一次用 `guanka host add 用户@主机`。",
+        en: "Look with `guanka host doctor user@host`; the first time, `guanka host add \
+             user@host`.",
+    },
+};
+
+/// A host's key was not compared, or is not the one it should be.
+pub(crate) const HOST_KEY: ErrorCode = ErrorCode {
+    code: "GK1214",
+    exit: Exit::Usage,
+    title: Text { zh: "主机密钥尚未核实", en: "the host's key was not compared" },
+    why: Text {
+        zh: "第一次连接时,只有把指纹与主机上的对照,才知道没有人冒充。",
+        en: "At the first contact only comparing the fingerprint with the host's own shows that \
+             nobody is in between.",
+    },
+    fix: Text {
+        zh: "在主机上 `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` 对照,再加 --fingerprint。",
+        en: "Compare with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host, then use \
+             --fingerprint.",
     },
 };
 
@@ -307,13 +324,14 @@ pub(crate) const ALL: &[&ErrorCode] = &[
     &DAMAGED,
     &FENCED,
     &FILE,
+    &HOST_KEY,
     &HOST_REFUSED,
     &JOURNAL,
     &LOCKED,
     &NOTHING,
     &NOT_THERE,
     &PORT_TAKEN,
-    &SSH_LATER,
+    &SSH,
     &START,
     &UNFINISHED,
     &UNREACHABLE,

@@ -137,15 +137,6 @@ fn process(reader: &mut Reader<'_, '_>) -> Option<Process> {
         Some(_) => Some(reader.size("process", "memory")?),
         None => None,
     };
-    if manager == "systemd" {
-        let what = Said::new(
-            "process.manager = \"systemd\":本版本只用 Supervisor 守护程序",
-            "process.manager = \"systemd\": this version keeps programs with Supervisor only",
-        );
-        let next = Said::new("写成 \"auto\" 或 \"supervisor\"", "write \"auto\" or \"supervisor\"");
-        let at = reader.place("process", "manager");
-        return reader.problem("process", "manager", at, what, next);
-    }
     Some(Process {
         manager: match manager.as_str() {
             "systemd" => Manager::Systemd,

@@ -18,3 +18,24 @@ pub mod supervisor;
 mod tree;
 pub mod units;
 pub mod webroots;
+
+use std::path::Path;
+
+use guanka_core::facts::Facts;
+
+/// Reads what a host root says; nothing of any source.
+pub fn host_facts(root: &Path) -> Facts {
+    let nginx = nginx::read(root);
+    let (supervisor, mut problems) = supervisor::read(root);
+    let (units, more) = units::read(root);
+    problems.extend(more);
+    Facts {
+        scripts: scripts::read(root, &supervisor),
+        host: Some(host::read(root, nginx.as_ref())),
+        nginx,
+        supervisor,
+        units,
+        problems,
+        ..Facts::default()
+    }
+}

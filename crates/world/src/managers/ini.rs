@@ -4,15 +4,12 @@
 use std::collections::BTreeMap;
 
 use guanka_core::facts::declared::Logs;
-use guanka_core::quantity::Millis;
 
 use super::spec::ArmSpec;
-use super::{ManagerError, program_name};
+use super::{ManagerError, STOP_MARGIN_SECS, program_name};
 use crate::hostroot::HostRoot;
 use crate::plain::PlainPath;
 
-/// Supervisor waits this much longer than the program's own grace before it kills.
-const STOP_MARGIN_SECS: u64 = 5;
 /// An arm that lives this long counts as started; readiness is asked by the agent.
 const START_SECS: u64 = 1;
 /// Supervisor waits one second more before each try: ten tries are most of a minute.
@@ -108,39 +105,24 @@ pub(super) fn command_line(host: &HostRoot, spec: &ArmSpec) -> Result<String, Ma
     Ok(format!("{launcher} exec --root {root} --service {service} --arm {arm}"))
 }
 
-/// Returns how long to wait for a stop: what Supervisor itself waits, and a little for the client.
-pub(super) fn stop_limit(grace: Millis) -> Millis {
-    Millis(grace.0 + (STOP_MARGIN_SECS + 10) * 1000)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use guanka_core::facts::declared::Logs;
-    use guanka_core::name::{Arm, ServiceName};
+    use guanka_core::name::Arm;
     use guanka_core::quantity::{Bytes, Millis};
 
-    use super::super::spec::{ArmSpec, RunAs};
+    use super::super::spec::{ArmSpec, tests_support};
     use super::{Autostart, Ini};
     use crate::hostroot::HostRoot;
     use crate::plain::HOSTILE;
 
     fn spec(launcher: &str) -> ArmSpec {
         ArmSpec {
-            schema: 1,
-            service: ServiceName::new("shop", "prod").expect("a good name"),
             arm: Arm::Blue,
-            program: "shop".to_owned(),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            port: 18000,
-            nofile: 1024,
-            memory: None,
-            run_as: RunAs::Caller,
             stop_grace: Millis(15_500),
             logs: Logs { rotate: Bytes(10 << 20), keep: 3 },
             launcher: launcher.into(),
+            ..tests_support::spec()
         }
     }
 

@@ -95,15 +95,21 @@ fn command(host: &HostRoot, spec: &ArmSpec) -> Result<Command, LaunchError> {
     let home = host.arm(&spec.service, spec.arm);
     let mut command = Command::new(home.join("bin").join(&spec.program));
     command.args(&spec.args).current_dir(&home).env_clear();
-    command.env("PATH", PATH).env("LANG", "C.UTF-8");
+    command.envs(environment(host, spec));
+    Ok(command)
+}
+
+/// Returns an arm's whole environment, whichever manager starts it.
+pub(super) fn environment(host: &HostRoot, spec: &ArmSpec) -> Vec<(String, String)> {
+    let mut found = vec![("PATH", PATH.to_owned()), ("LANG", "C.UTF-8".to_owned())];
     if let Some(memory) = spec.memory {
         // A tenth is left for what Go's own limit does not see: stacks of C code, mapped files.
-        command.env("GOMEMLIMIT", (memory.0 / 10 * 9).to_string());
+        found.push(("GOMEMLIMIT", (memory.0 / 10 * 9).to_string()));
     }
-    command.envs(&spec.env);
-    command.env("GUANKA_ARM", spec.arm.as_str());
-    command.env("GUANKA_ACTIVE_FILE", host.active_file(&spec.service));
-    Ok(command)
+    found.extend(spec.env.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    found.push(("GUANKA_ARM", spec.arm.to_string()));
+    found.push(("GUANKA_ACTIVE_FILE", host.active_file(&spec.service).display().to_string()));
+    found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Sets both limits of open files; without root the hard limit stays the most there is.
@@ -118,7 +124,7 @@ fn limit_files(nofile: u64) -> Result<(), LaunchError> {
 }
 
 /// Accepts `[A-Za-z_][A-Za-z0-9_]*`.
-fn is_variable(name: &str) -> bool {
+pub(super) fn is_variable(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
@@ -142,34 +148,11 @@ impl LaunchError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::ffi::OsStr;
 
-    use guanka_core::facts::declared::Logs;
-    use guanka_core::name::{Arm, ServiceName};
-    use guanka_core::quantity::{Bytes, Millis};
-
-    use super::super::spec::{ArmSpec, RunAs};
+    use super::super::spec::tests_support::spec;
     use super::command;
     use crate::hostroot::HostRoot;
-
-    fn spec() -> ArmSpec {
-        ArmSpec {
-            schema: 1,
-            service: ServiceName::new("shop", "prod").expect("a good name"),
-            arm: Arm::Green,
-            program: "shop".to_owned(),
-            args: vec!["-v".to_owned()],
-            env: BTreeMap::from([("PORT".to_owned(), "18001".to_owned())]),
-            port: 18001,
-            nofile: 1024,
-            memory: Some(Bytes(1000)),
-            run_as: RunAs::Caller,
-            stop_grace: Millis(1),
-            logs: Logs { rotate: Bytes(1), keep: 1 },
-            launcher: "/opt/guanka/bin/guanka".into(),
-        }
-    }
 
     #[test]
     fn the_environment_is_short_and_the_memory_limit_is_nine_tenths() {

@@ -4,19 +4,29 @@
 mod ini;
 pub mod launch;
 mod mirror;
+pub mod own_unit;
 pub mod spec;
 pub mod supervisor;
+pub mod systemd;
+mod unit;
 pub mod users;
 
 use std::io;
 
+use guanka_core::facts::declared;
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
 use guanka_core::say::{Said, Text};
 use serde::{Deserialize, Serialize};
 
+use crate::hostroot::HostRoot;
 use crate::plain::PlainError;
 use spec::ArmSpec;
+use supervisor::Supervisor;
+use systemd::Systemd;
+
+/// A manager waits this much longer than the program's own grace before it kills.
+const STOP_MARGIN_SECS: u64 = 5;
 
 /// Keeps the arms of services running on one host. Every call may be repeated; none touches a
 /// program that is not the named arm.
@@ -159,7 +169,33 @@ impl ManagerError {
     }
 }
 
-/// Returns the name under which a manager knows an arm.
+/// Finds the manager that a service is kept by: the declared one, else systemd on a machine that it
+/// runs, else Supervisor.
+pub fn find(
+    host: &HostRoot,
+    wanted: declared::Manager,
+) -> Result<Option<Box<dyn Manager>>, ManagerError> {
+    let systemd = || Systemd::find(host).map(|found| Box::new(found) as Box<dyn Manager>);
+    let supervisor = || {
+        let found = Supervisor::find(host)?;
+        Ok(found.map(|found| Box::new(found) as Box<dyn Manager>))
+    };
+    match wanted {
+        declared::Manager::Systemd => Ok(systemd()),
+        declared::Manager::Supervisor => supervisor(),
+        declared::Manager::Auto => match systemd() {
+            Some(found) => Ok(Some(found)),
+            None => supervisor(),
+        },
+    }
+}
+
+/// Returns how long to wait for a stop: what the manager itself waits, and a little for its client.
+fn stop_limit(grace: Millis) -> Millis {
+    Millis(grace.0 + (STOP_MARGIN_SECS + 10) * 1000)
+}
+
+/// Returns the name under which Supervisor knows an arm.
 pub fn program_name(service: &ServiceName, arm: Arm) -> String {
     format!("guanka-{service}-{arm}")
 }

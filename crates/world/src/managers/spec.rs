@@ -42,6 +42,9 @@ pub struct ArmSpec {
     pub memory: Option<Bytes>,
     /// Whom it runs as.
     pub run_as: RunAs,
+    /// The folders it may write to beside its temporary ones, as they lie on the host.
+    #[serde(default)]
+    pub data_dirs: Vec<PathBuf>,
     /// How long it may take to stop.
     pub stop_grace: Millis,
     /// When its output is rotated and how much is kept.
@@ -94,6 +97,7 @@ impl ArmSpec {
             nofile: NOFILE,
             memory: declared.process.memory,
             run_as,
+            data_dirs: declared.data_dirs.iter().map(|folder| host.at(folder)).collect(),
             stop_grace: declared.process.stop_grace,
             logs: declared.logs.clone(),
             launcher: host.at("/opt/guanka/bin/guanka"),
@@ -123,4 +127,35 @@ impl ArmSpec {
 pub fn mark_active(host: &HostRoot, service: &ServiceName, arm: Arm) -> io::Result<()> {
     files::make_state(host, service)?;
     files::replace(&host.active_file(service), format!("{arm}\n").as_bytes(), 0o644)
+}
+
+#[cfg(test)]
+pub(super) mod tests_support {
+    use std::collections::BTreeMap;
+
+    use guanka_core::facts::declared::Logs;
+    use guanka_core::name::{Arm, ServiceName};
+    use guanka_core::quantity::{Bytes, Millis};
+
+    use super::{ArmSpec, RunAs};
+
+    /// An arm's start with something in every field.
+    pub(in super::super) fn spec() -> ArmSpec {
+        ArmSpec {
+            schema: 1,
+            service: ServiceName::new("shop", "prod").expect("a good name"),
+            arm: Arm::Green,
+            program: "shop".to_owned(),
+            args: vec!["-v".to_owned()],
+            env: BTreeMap::from([("PORT".to_owned(), "18001".to_owned())]),
+            port: 18001,
+            nofile: 1024,
+            memory: Some(Bytes(1000)),
+            run_as: RunAs::Caller,
+            data_dirs: Vec::new(),
+            stop_grace: Millis(1),
+            logs: Logs { rotate: Bytes(1), keep: 1 },
+            launcher: "/opt/guanka/bin/guanka".into(),
+        }
+    }
 }

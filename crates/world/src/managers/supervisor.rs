@@ -11,7 +11,7 @@ use guanka_core::quantity::Millis;
 
 use super::ini::{self, Autostart, Ini};
 use super::spec::ArmSpec;
-use super::{ArmStatus, Installed, Manager, ManagerError, io_at, mirror, program_name};
+use super::{ArmStatus, Installed, Manager, ManagerError, io_at, mirror, program_name, stop_limit};
 use crate::clock;
 use crate::files;
 use crate::hostroot::HostRoot;
@@ -153,7 +153,7 @@ impl Manager for Supervisor {
 
     fn stop(&self, service: &ServiceName, arm: Arm, grace: Millis) -> Result<(), ManagerError> {
         let program = program_name(service, arm);
-        let limit = ini::stop_limit(grace);
+        let limit = stop_limit(grace);
         if self.status(service, arm)? != ArmStatus::Stopped {
             self.ask(&["stop", &program], limit)?;
         }
@@ -187,7 +187,7 @@ impl Manager for Supervisor {
                 .and_then(|()| files::sync_parent(&path))
                 .map_err(io_at(format!("removing {}", path.display())))?;
         }
-        self.update(&program, ini::stop_limit(grace))?;
+        self.update(&program, stop_limit(grace))?;
         let spec = self.host.arm_spec(service, arm);
         match fs::remove_file(&spec) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {

@@ -1,5 +1,5 @@
-//! The asking side: one connection to an agent's socket, one request and one answer at a time, each
-//! with a time limit.
+//! The asking side: one connection to an agent, to its socket or over ssh, one request and one
+//! answer at a time, each with a time limit.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -9,20 +9,32 @@ use std::time::Duration;
 use guanka_core::quantity::Millis;
 
 use super::frame::{self, FrameKind};
+use super::ssh::{self, Options, Ssh, Target};
 use super::wire::{Answer, Request};
 
 /// A connection to an agent.
 pub struct Client {
     stream: UnixStream,
+    ssh: Option<Ssh>,
 }
 
 impl Client {
     /// Connects to an agent's socket. Each answer must come within the limit.
     pub fn connect(socket: &Path, limit: Millis) -> io::Result<Self> {
-        let stream = UnixStream::connect(socket)?;
+        Self::over(UnixStream::connect(socket)?, None, limit)
+    }
+
+    /// Connects to the agent of a host over ssh. Each answer must come within the limit; how the
+    /// connection itself went shows with the first one.
+    pub fn connect_over_ssh(target: &Target, options: &Options, limit: Millis) -> io::Result<Self> {
+        let (stream, ssh) = ssh::connect(target, options)?;
+        Self::over(stream, Some(ssh), limit)
+    }
+
+    fn over(stream: UnixStream, ssh: Option<Ssh>, limit: Millis) -> io::Result<Self> {
         stream.set_read_timeout(Some(Duration::from_millis(limit.0)))?;
         stream.set_write_timeout(Some(Duration::from_millis(limit.0)))?;
-        Ok(Self { stream })
+        Ok(Self { stream, ssh })
     }
 
     /// Asks and waits for the answer.
@@ -32,6 +44,18 @@ impl Client {
 
     /// Asks, sends the files that belong to the request, and waits for the answer.
     pub fn ask_with_files(
+        &mut self,
+        request: &Request,
+        files: &mut dyn Iterator<Item = io::Result<Vec<u8>>>,
+    ) -> io::Result<Answer> {
+        let asked = self.converse(request, files);
+        asked.map_err(|error| match self.ssh.as_mut().and_then(Ssh::fault) {
+            Some(fault) => io::Error::other(fault),
+            None => error,
+        })
+    }
+
+    fn converse(
         &mut self,
         request: &Request,
         files: &mut dyn Iterator<Item = io::Result<Vec<u8>>>,

@@ -1,6 +1,11 @@
-//! The framed, versioned protocol between the command line and an agent, over a local socket.
+//! The framed, versioned protocol between the command line and an agent, over a local socket or one
+//! ssh connection.
 
+pub mod bootstrap;
+pub mod bridge;
 pub mod client;
 pub mod frame;
+pub mod hosts;
 pub mod server;
+pub mod ssh;
 pub mod wire;

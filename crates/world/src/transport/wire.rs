@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use guanka_core::facts::Facts;
 use guanka_core::facts::declared::Declared;
 use guanka_core::facts::release::Manifest;
 use guanka_core::gates::guard::Fault;
@@ -20,7 +21,7 @@ use crate::store::journal::Row;
 use crate::store::metrics::Source;
 
 /// The version of the protocol. An agent and a command line of different versions say so.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What an agent is asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -118,6 +119,8 @@ pub enum Request {
         /// The release it is about.
         release: Digest,
     },
+    /// What is known of the host: nginx, process managers, listeners, the panel.
+    HostFacts,
     /// How is the service?
     Observe {
         /// The service.
@@ -202,6 +205,8 @@ pub enum Answer {
         version: String,
         /// Its root folder.
         root: String,
+        /// What its machine runs, as Go calls it: `amd64`.
+        arch: String,
         /// The clocks of its machine.
         clock: guanka_core::rollout::clock::Reading,
     },
@@ -259,6 +264,11 @@ pub enum Answer {
         run: Box<LoadRun>,
         /// What it did to users, where it was stopped for that.
         stopped_for: Option<Fault>,
+    },
+    /// The host's facts.
+    HostFacts {
+        /// Of a host: nothing of any source.
+        facts: Box<Facts>,
     },
     /// The service on this host.
     Observed {
@@ -360,6 +370,8 @@ pub struct HostView {
     pub active: Option<Arm>,
     /// The arms.
     pub arms: BTreeMap<Arm, ArmView>,
+    /// The arm whose requests the host has given to the other one, because it does not answer.
+    pub ejected: Option<Arm>,
     /// Who holds the service's lease.
     pub lease: Option<LeaseView>,
     /// The canary's lease.

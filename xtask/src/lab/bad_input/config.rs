@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     ("guanka.toml: a name with a percent sign", name_with_percent),
     ("guanka.toml: a domain with a semicolon", domain_with_semicolon),
     ("guanka.toml: no TOML at all", no_toml),
-    ("guanka.toml: a host over SSH", ssh_host),
+    ("guanka.toml: a host that SSH cannot reach", ssh_host),
     ("guanka.toml: two hosts", two_hosts),
     ("guanka.toml: not there", no_file),
     ("--env: not declared", unknown_env),
@@ -154,8 +154,20 @@ fn hosts(
 }
 
 fn ssh_host(ground: &mut Ground) -> Result<Outcome> {
-    let says = ["deploy@10.0.0.9", "本版本", "this version"];
-    hosts(ground, "[\"deploy@10.0.0.9\"]", "GK1206", says)
+    let root = ground.host.root.display();
+    ground.rewrite("guanka.toml", &format!("[\"local:{root}\"]"), "[\"deploy@127.0.0.1\"]")?;
+    let expected = Expected {
+        exit: 1,
+        code: "GK1213",
+        both: vec!["deploy@127.0.0.1".to_owned(), "guanka host ".to_owned()],
+        zh: "正在经 SSH 连接",
+        en: "over SSH",
+        ..Expected::default()
+    };
+    for word in ["ship", "status"] {
+        ground.refuses(&[word], &expected)?;
+    }
+    Ok(Outcome::Clear)
 }
 
 fn two_hosts(ground: &mut Ground) -> Result<Outcome> {

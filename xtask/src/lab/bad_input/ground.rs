@@ -296,7 +296,7 @@ fn manifest(repository: &Path, root: &Path) -> Result<String> {
 }
 
 /// Copies a folder of files and folders.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("make {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
         let path = entry?.path();

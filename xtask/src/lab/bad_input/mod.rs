@@ -19,6 +19,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::setup;
 use ground::Ground;
 
+pub(crate) use ground::copy;
+
 /// The longest the whole part may take after its build.
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -72,7 +74,7 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
 }
 
 /// Builds guanka; returns where it lies.
-fn build(repository: &Path) -> Result<PathBuf> {
+pub(crate) fn build(repository: &Path) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--locked", "-p", "guanka"]).current_dir(repository);

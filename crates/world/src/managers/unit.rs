@@ -1,0 +1,225 @@
+//! Renders an arm as a systemd unit, sandboxed as far as a Go service can live. Values are typed or
+//! quoted; what is rendered is parsed back and compared before it is written. Each arm has a unit
+//! file of its own: a new release's settings must not reach the arm that serves.
+
+use std::path::Path;
+
+use guanka_core::name::{Arm, ServiceName};
+
+use super::launch;
+use super::spec::{ArmSpec, RunAs};
+use super::{ManagerError, STOP_MARGIN_SECS};
+use crate::hostroot::HostRoot;
+use crate::plain::{PlainError, PlainPath, Quoted};
+
+/// An arm that ends too soon is started again this often within the time below, then given up.
+const RESTARTS: u32 = 10;
+/// The time that restarts are counted in.
+const RESTARTS_WITHIN_SECS: u32 = 120;
+
+/// What every arm's unit has, whatever it runs. The address families leave Go its name lookups, TLS
+/// calls and list of interfaces; refused system calls are errors to the program and no kill.
+const SANDBOX: &[(&str, &str)] = &[
+    ("NoNewPrivileges", "yes"),
+    ("ProtectSystem", "strict"),
+    ("ProtectHome", "yes"),
+    ("PrivateTmp", "yes"),
+    ("PrivateDevices", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectClock", "yes"),
+    ("ProtectHostname", "yes"),
+    ("ProtectProc", "invisible"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("RemoveIPC", "yes"),
+    ("LockPersonality", "yes"),
+    ("MemoryDenyWriteExecute", "yes"),
+    ("CapabilityBoundingSet", ""),
+    ("AmbientCapabilities", ""),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "@system-service"),
+    ("SystemCallFilter", "~@privileged @resources"),
+    ("SystemCallErrorNumber", "EPERM"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK"),
+    ("UMask", "0027"),
+];
+
+/// The lines of one arm's unit, in the order they are written.
+pub(super) struct UnitText {
+    lines: Vec<(&'static str, &'static str, String)>,
+}
+
+/// Returns the name of an arm's unit.
+pub(super) fn name(service: &ServiceName, arm: Arm) -> String {
+    format!("guanka-{service}@{arm}.service")
+}
+
+impl UnitText {
+    /// Builds the unit of an arm.
+    pub(super) fn new(host: &HostRoot, spec: &ArmSpec) -> Result<Self, ManagerError> {
+        let mut text = Self { lines: Vec::new() };
+        let (service, arm) = (&spec.service, spec.arm);
+        let home = PlainPath::new(&host.arm(service, arm))?;
+        text.put("Unit", "Description", format!("{service}, arm {arm}, kept by guanka"));
+        text.put("Unit", "Wants", "network-online.target");
+        text.put("Unit", "After", "network-online.target");
+        text.put("Unit", "StartLimitIntervalSec", RESTARTS_WITHIN_SECS.to_string());
+        text.put("Unit", "StartLimitBurst", RESTARTS.to_string());
+        text.put("Service", "Type", "exec");
+        if let RunAs::User { name, .. } = &spec.run_as {
+            // The name is guanka's own or was found in the host's passwd; a colon or a line break
+            // cannot stand there.
+            text.put("Service", "User", Quoted::new(name)?.bare()?);
+        }
+        text.put("Service", "WorkingDirectory", home.to_string());
+        text.put("Service", "ExecStart", command_line(&home, spec)?);
+        for (name, value) in launch::environment(host, spec) {
+            if !launch::is_variable(&name) {
+                let text = name.chars().take(80).collect();
+                return Err(PlainError { text, expected: "a variable's name" }.into());
+            }
+            let pair = Quoted::new(&format!("{name}={value}"))?;
+            text.put("Service", "Environment", pair.in_setting());
+        }
+        text.put("Service", "Restart", "always");
+        text.put("Service", "RestartSec", "1");
+        text.put("Service", "KillMode", "mixed");
+        text.put("Service", "KillSignal", "SIGTERM");
+        let stop_secs = spec.stop_grace.0.div_ceil(1000) + STOP_MARGIN_SECS;
+        text.put("Service", "TimeoutStopSec", stop_secs.to_string());
+        text.put("Service", "LimitNOFILE", spec.nofile.to_string());
+        if let Some(memory) = spec.memory {
+            text.put("Service", "MemoryMax", memory.0.to_string());
+        }
+        let log = PlainPath::new(&host.arm_log(service, arm))?;
+        text.put("Service", "StandardOutput", format!("append:{log}"));
+        text.put("Service", "StandardError", "inherit");
+        for (key, value) in SANDBOX {
+            text.put("Service", key, *value);
+        }
+        for folder in &spec.data_dirs {
+            text.put("Service", "ReadWritePaths", PlainPath::new(folder)?.to_string());
+        }
+        text.put("Install", "WantedBy", "multi-user.target");
+        Ok(text)
+    }
+
+    fn put(&mut self, section: &'static str, key: &'static str, value: impl Into<String>) {
+        self.lines.push((section, key, value.into()));
+    }
+
+    /// Returns the text of the file.
+    fn text(&self) -> String {
+        let mut text =
+            "# Written by guanka; an edit here is lost at the next release.\n".to_owned();
+        let mut section = "";
+        for (of, key, value) in &self.lines {
+            if *of != section {
+                text.push_str(&format!("[{of}]\n"));
+                section = of;
+            }
+            text.push_str(&format!("{key}={value}\n"));
+        }
+        text
+    }
+
+    /// Returns the text once it has been read back as exactly these lines.
+    pub(super) fn checked_text(&self, path: &Path) -> Result<String, ManagerError> {
+        let text = self.text();
+        let shown = path.display().to_string();
+        let (unit, problems) = guanka_parse::systemd::read((&shown, &shown, &text), &[]);
+        let read = unit.entries.iter().map(|e| (e.section.as_str(), e.key.as_str(), &e.value));
+        let meant = self.lines.iter().map(|(section, key, value)| (*section, *key, value));
+        if problems.is_empty() && read.eq(meant) {
+            Ok(text)
+        } else {
+            Err(ManagerError::ReadBack(shown))
+        }
+    }
+}
+
+/// Returns the command line: the program by its path, every argument quoted.
+fn command_line(home: &PlainPath, spec: &ArmSpec) -> Result<String, ManagerError> {
+    let program = PlainPath::new(&home.to_path().join("bin").join(&spec.program))?;
+    // A per cent sign is a specifier in the program's path as well.
+    let mut line = program.as_str().replace('%', "%%");
+    for arg in &spec.args {
+        line.push(' ');
+        line.push_str(&Quoted::new(arg)?.in_command());
+    }
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use guanka_core::quantity::{Bytes, Millis};
+
+    use super::super::spec::tests_support::spec;
+    use super::super::spec::{ArmSpec, RunAs};
+    use super::UnitText;
+    use crate::hostroot::HostRoot;
+    use crate::plain::HOSTILE;
+
+    fn arm() -> ArmSpec {
+        ArmSpec {
+            run_as: RunAs::User { name: "gk_shop_prod".to_owned(), uid: 990, gid: 990 },
+            stop_grace: Millis(15_500),
+            memory: Some(Bytes(512 << 20)),
+            data_dirs: vec!["/srv/shop/uploads".into()],
+            ..spec()
+        }
+    }
+
+    fn text(spec: &ArmSpec) -> Option<String> {
+        UnitText::new(&HostRoot::new("/"), spec).ok()?.checked_text(Path::new("/etc/x")).ok()
+    }
+
+    #[test]
+    fn an_arm_is_one_unit_with_its_own_limits() {
+        let text = text(&arm()).expect("reads back");
+        let expected = [
+            "[Service]",
+            "User=gk_shop_prod",
+            "WorkingDirectory=/opt/guanka/shop.prod/arms/green",
+            "ExecStart=/opt/guanka/shop.prod/arms/green/bin/shop \"-v\"",
+            "Environment=\"PORT=18001\"",
+            "Environment=\"GUANKA_ARM=green\"",
+            "KillMode=mixed",
+            "TimeoutStopSec=21",
+            "MemoryMax=536870912",
+            "ReadWritePaths=/srv/shop/uploads",
+            "WantedBy=multi-user.target",
+        ];
+        for line in expected {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn no_argument_can_add_a_line_or_change_its_meaning() {
+        let mut with = arm();
+        with.args = vec!["-x=${HOME} %h \"a\\".to_owned()];
+        let good = text(&with).expect("quoted");
+        assert!(good.contains("bin/shop \"-x=$${HOME} %%h \\\"a\\\\\"\n"), "{good}");
+        for hostile in HOSTILE {
+            with.args = vec![(*hostile).to_owned()];
+            let lines = text(&with).map(|text| text.lines().count());
+            assert!(lines.is_none_or(|lines| lines == good.lines().count()), "{hostile:?}");
+            with.env.insert("X".to_owned(), (*hostile).to_owned());
+            let lines = text(&with).map(|text| text.lines().count());
+            assert!(lines.is_none_or(|lines| lines == good.lines().count() + 1), "{hostile:?}");
+            with.env.remove("X");
+            let folder = ArmSpec { data_dirs: vec![format!("/{hostile}/x").into()], ..arm() };
+            assert!(hostile.is_empty() || text(&folder).is_none(), "{hostile:?}");
+            let user = RunAs::User { name: (*hostile).to_owned(), uid: 1, gid: 1 };
+            let user = ArmSpec { run_as: user, ..arm() };
+            assert!(text(&user).is_none(), "{hostile:?}");
+        }
+    }
+}

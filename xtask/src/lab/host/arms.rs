@@ -1,0 +1,141 @@
+//! Arms that die or freeze while both are warm: users must hardly notice, and a frozen arm is out
+//! of traffic within what its probe declares.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Case;
+use super::ground::Ground;
+use crate::process;
+
+/// `every` times `fails` plus `timeout` of the lab's guanka.toml.
+const PROBE_SPAN: Duration = Duration::from_millis(500 * 2 + 1000);
+/// The agent looks twice a second, the share needs one request, the lab asks over ssh.
+const SLACK: Duration = Duration::from_millis(1500);
+/// Well above what a state takes to come.
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) const CASES: &[Case] = &[
+    ("both arms warm, the driver gone", both_warm),
+    ("a killed arm: traffic whole at once", killed),
+    ("a frozen arm is out within every x fails + timeout, and back when it thaws", frozen),
+    ("both arms frozen: nothing is moved", both_frozen),
+    ("abort takes the release back", aborted),
+];
+
+/// Ships with a long settling time and kills the driver in it: from here on the host is alone.
+fn both_warm(ground: &mut Ground) -> Result<()> {
+    ground.rewrite("guanka.toml", "settle        = \"3s\"", "settle        = \"5m\"")?;
+    ground.release("warm")?;
+    let project = ground.project.display().to_string();
+    let mut ship = ship(ground, &project)?;
+    let settling = process::wait_for("the release settles", LIMIT, || {
+        let status = ground.status().ok()?;
+        status["rollout"]["state"].to_string().contains("settling").then_some(())
+    });
+    ship.kill().context("end the driver")?;
+    ship.wait().context("wait for the driver")?;
+    settling?;
+    ground.serves("warm")
+}
+
+fn ship(ground: &Ground, project: &str) -> Result<Child> {
+    let log = std::fs::File::create(ground.at("ship.log")).context("write ship.log")?;
+    let errors = log.try_clone().context("share the log")?;
+    // `ip netns exec` becomes guanka: the child is the driver itself.
+    let mut command = ground.command(&["ship", "-C", project]);
+    command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().context("start ship")
+}
+
+/// Returns the arm that has all requests, and its process.
+fn serving(ground: &Ground) -> Result<(String, String)> {
+    let status = ground.status()?;
+    let arm = match status["host"]["green"].as_u64() {
+        Some(0) => "blue",
+        Some(100) => "green",
+        other => bail!("green's share is {other:?}"),
+    };
+    let pid = status["host"]["arms"][arm]["pid"].as_u64().context("a process")?;
+    Ok((arm.to_owned(), pid.to_string()))
+}
+
+fn killed(ground: &mut Ground) -> Result<()> {
+    let users = ground.users()?;
+    process::wait_for("users are served", LIMIT, || ground.serves("warm").ok())?;
+    let (arm, pid) = serving(ground)?;
+    ground.machine.run(&["kill", "-9", &pid])?;
+    process::wait_for("it is back", LIMIT, || {
+        let status = ground.status().ok()?;
+        (status["host"]["arms"][&arm]["is_ready"] == true).then_some(())
+    })?;
+    let (sent, failed, details) = users.stop()?;
+    // What the dead process had in its hands is lost whatever comes; nothing after it may be.
+    println!("         {sent} requests, {failed} failed");
+    ensure!(sent > 200 && failed <= 2, "{failed} of {sent} failed: {details}");
+    Ok(())
+}
+
+fn frozen(ground: &mut Ground) -> Result<()> {
+    process::wait_for("the killed arm serves again", LIMIT, || ground.serves("warm").ok())?;
+    let (arm, pid) = serving(ground)?;
+    let before = ground.status()?["host"]["green"].clone();
+    ground.machine.run(&["kill", "-STOP", &pid])?;
+    let since = Instant::now();
+    let moved = process::wait_for("the frozen arm is out of traffic", LIMIT, || {
+        let status = ground.status().ok()?;
+        (status["host"]["ejected"] == arm.as_str()).then(|| since.elapsed())
+    });
+    let answer = ground.ask("/healthz");
+    ground.machine.run(&["kill", "-CONT", &pid])?;
+    let took = moved?;
+    ensure!(answer?.0 == 200, "the other arm does not answer");
+    println!("         out after {:.1} s", took.as_secs_f64());
+    ensure!(took <= PROBE_SPAN + SLACK, "out only after {took:?}");
+    process::wait_for("it is back in traffic", LIMIT, || {
+        let status = ground.status().ok()?;
+        let is_back = status["host"]["ejected"].is_null() && status["host"]["green"] == before;
+        is_back.then_some(())
+    })?;
+    ground.serves("warm")
+}
+
+fn both_frozen(ground: &mut Ground) -> Result<()> {
+    let before = ground.status()?;
+    let pids: Vec<String> = ["blue", "green"]
+        .iter()
+        .filter_map(|arm| before["host"]["arms"][arm]["pid"].as_u64())
+        .map(|pid| pid.to_string())
+        .collect();
+    ensure!(pids.len() == 2, "both arms run: {before}");
+    let signal = |name: &str| {
+        let words = [&["kill", name][..], &[pids[0].as_str(), pids[1].as_str()]].concat();
+        ground.machine.run(&words)
+    };
+    signal("-STOP")?;
+    // Both are known to be failing before anything is concluded from nothing having happened.
+    let known = process::wait_for("both are known to fail", LIMIT, || {
+        let arms = ground.status().ok()?["host"]["arms"].clone();
+        let fails = |arm: &str| arms[arm]["is_failing"] == true;
+        (fails("blue") && fails("green")).then_some(())
+    });
+    let after = ground.status();
+    signal("-CONT")?;
+    known?;
+    let after = after?;
+    let is_same = after["host"]["green"] == before["host"]["green"];
+    // Either stopped answering first; what was moved by then is given back.
+    ensure!(is_same || !after["host"]["ejected"].is_null(), "{before} became {after}");
+    process::wait_for("all is as before", LIMIT, || {
+        let status = ground.status().ok()?;
+        (status["host"]["green"] == before["host"]["green"]).then_some(())
+    })
+}
+
+fn aborted(ground: &mut Ground) -> Result<()> {
+    let answer = ground.project_call(&["abort"])?.exits(5)?;
+    ensure!(answer.text.contains("Taken back"), "{}", answer.text);
+    ground.rewrite("guanka.toml", "settle        = \"5m\"", "settle        = \"3s\"")?;
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! A panel host under systemd with guanka on it, reached over SSH from its administrator's side of
+//! a wire: from the first contact to releases, power cuts and hostile programs. The cases build on
+//! one another; each says what it shows.
+
+mod arms;
+mod ground;
+mod life;
+mod reach;
+mod sandbox;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use ground::Ground;
+
+/// A case: what it shows, and the trial.
+type Case = (&'static str, fn(&mut Ground) -> Result<()>);
+
+/// Runs every case; the last line says how many held.
+pub(crate) fn run(repository: &Path) -> Result<()> {
+    let mut ground = Ground::open(repository)?;
+    let cases: Vec<Case> = [reach::CASES, life::CASES, arms::CASES, sandbox::CASES].concat();
+    let mut held = 0;
+    for (name, case) in &cases {
+        let since = Instant::now();
+        let outcome = case(&mut ground);
+        let secs = since.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => {
+                held += 1;
+                println!("✓ {secs:5.1}s  {name}");
+            }
+            // What comes after builds on it.
+            Err(error) => {
+                println!("✗ {secs:5.1}s  {name}: {error:#}");
+                break;
+            }
+        }
+    }
+    let count = cases.len();
+    println!("lab host: {held} of {count} cases hold");
+    if held < count { bail!("{} cases do not hold", count - held) } else { Ok(()) }
+}
