@@ -82,9 +82,12 @@ pub fn judge(
 }
 
 impl<'a> CanaryEvidence<'a> {
+    /// Returns the whole windows since the attempt began. The one in which it began may hold
+    /// requests of another release that had the same arm seconds before.
     fn range(&self) -> Range<usize> {
         let from = self.shares.first().map_or(self.until_ms, |change| change.at_ms);
-        self.timeline.position(from)..self.timeline.position(self.until_ms)
+        let first = self.timeline.position(from + self.timeline.step().0 - 1);
+        first..self.timeline.position(self.until_ms).max(first)
     }
 
     fn case(&self, objective: &'a Objective, range: Range<usize>, look: Look) -> Option<Case<'a>> {

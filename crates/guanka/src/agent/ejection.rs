@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use guanka_core::name::ServiceName;
-use guanka_core::rollout::eject::{self, Ejected, Health, Move, all_to};
+use guanka_core::rollout::eject::{self, Ejected, Move, all_to};
 use guanka_world::hostroot::HostRoot;
 use guanka_world::{files, proxy};
 
@@ -20,10 +20,7 @@ pub(super) fn tick(agent: &Agent, service: &Service) {
     let canary = lock(&service.canary).clone();
     let leased = canary.filter(|c| !c.stored.has_expired).map(|c| c.stored.arm);
     let known = ejected(&agent.host, &service.name);
-    let health = |arm| {
-        let health = lock(&service.health);
-        Health { is_ready: health.is_ready(arm), is_failing: health.is_failing(arm) }
-    };
+    let health = |arm| lock(&service.health).of(arm);
     match eject::decide(green, health, known, leased) {
         None => {}
         // Its driver hears of it as of a lease that ran out, and takes the release back.

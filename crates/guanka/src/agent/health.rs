@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use guanka_core::facts::declared::Probe;
 use guanka_core::name::Arm;
+use guanka_core::rollout::eject;
 use guanka_world::ports::ArmPorts;
 use guanka_world::probe::{self, Streak};
 
@@ -47,6 +48,16 @@ impl Health {
     /// agent that was started anew has asked nobody yet.
     pub(super) fn is_failing(&self, arm: Arm) -> bool {
         self.arms.get(&arm).is_some_and(|probed| probed.answers == Answers::Failing)
+    }
+
+    /// Returns what may be moved by: an arm counts as ready only while its very last probe passed,
+    /// so that of two arms that stop answering together neither gets the other's requests.
+    pub(super) fn of(&self, arm: Arm) -> eject::Health {
+        let last_passed = self.arms.get(&arm).is_some_and(|probed| probed.streak.fails == 0);
+        eject::Health {
+            is_ready: self.is_ready(arm) && last_passed,
+            is_failing: self.is_failing(arm),
+        }
     }
 
     /// Begins anew with an arm that was started or stopped.
@@ -96,9 +107,8 @@ mod tests {
 
     use super::Health;
 
-    #[test]
-    fn an_arm_that_a_new_agent_has_not_probed_enough_is_neither_ready_nor_failing() {
-        let declared = Probe {
+    fn declared() -> Probe {
+        Probe {
             path: "/healthz".to_owned(),
             method: "GET".to_owned(),
             expect: 200,
@@ -106,7 +116,12 @@ mod tests {
             fails: 2,
             passes: 2,
             timeout: Millis(1000),
-        };
+        }
+    }
+
+    #[test]
+    fn an_arm_that_a_new_agent_has_not_probed_enough_is_neither_ready_nor_failing() {
+        let declared = declared();
         let passed = Probed::Passed { elapsed: Millis(1) };
         let failed = Probed::Status { found: 503, expected: 200 };
         let mut health = Health::default();
@@ -117,5 +132,20 @@ mod tests {
         }
         let (unknown, ready, failing) = ((false, false), (true, false), (false, true));
         assert_eq!(told, [unknown, unknown, ready, ready, failing]);
+    }
+
+    #[test]
+    fn an_arm_whose_last_probe_failed_gets_nobody_elses_requests() {
+        let passed = Probed::Passed { elapsed: Millis(1) };
+        let failed = Probed::Status { found: 503, expected: 200 };
+        let mut health = Health::default();
+        let declared = declared();
+        let mut note = |probed: &Probed| {
+            health.arms.entry(Arm::Blue).or_default().note(probed, &declared);
+            (health.is_ready(Arm::Blue), health.of(Arm::Blue).is_ready)
+        };
+        assert_eq!(note(&passed), (false, false));
+        assert_eq!(note(&passed), (true, true));
+        assert_eq!(note(&failed), (true, false), "not failing yet, and nothing to rely on");
     }
 }

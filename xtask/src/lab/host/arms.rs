@@ -19,17 +19,22 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) const CASES: &[Case] = &[
     ("both arms warm, the driver gone", both_warm),
-    ("a killed arm: traffic whole at once", killed),
-    ("a frozen arm is out within every x fails + timeout, and back when it thaws", frozen),
     ("both arms frozen: nothing is moved", both_frozen),
-    ("abort takes the release back", aborted),
+    ("a frozen candidate is out within every x fails + timeout", frozen),
+    ("resume hears of it and takes the release back", resumed),
+    ("both arms warm once more", both_warm),
+    ("a killed arm: traffic whole at once", killed),
+    ("abort ends it", aborted),
 ];
 
 /// Ships with a long settling time and kills the driver in it: from here on the host is alone.
 fn both_warm(ground: &mut Ground) -> Result<()> {
-    ground.rewrite("guanka.toml", "settle        = \"3s\"", "settle        = \"5m\"")?;
+    if ground.manifest()?.contains("settle        = \"3s\"") {
+        ground.rewrite("guanka.toml", "settle        = \"3s\"", "settle        = \"5m\"")?;
+    }
     ground.release("warm")?;
     let project = ground.project.display().to_string();
+    let users = ground.users()?;
     let mut ship = ship(ground, &project)?;
     let settling = process::wait_for("the release settles", LIMIT, || {
         let status = ground.status().ok()?;
@@ -37,7 +42,8 @@ fn both_warm(ground: &mut Ground) -> Result<()> {
     });
     ship.kill().context("end the driver")?;
     ship.wait().context("wait for the driver")?;
-    settling?;
+    users.stop()?;
+    settling.with_context(|| std::fs::read_to_string(ground.at("ship.log")).unwrap_or_default())?;
     ground.serves("warm")
 }
 
@@ -67,25 +73,24 @@ fn killed(ground: &mut Ground) -> Result<()> {
     let (arm, pid) = serving(ground)?;
     ground.machine.run(&["kill", "-9", &pid])?;
     process::wait_for("it is back", LIMIT, || {
-        let status = ground.status().ok()?;
-        (status["host"]["arms"][&arm]["is_ready"] == true).then_some(())
+        let arms = ground.status().ok()?["host"]["arms"].clone();
+        (arms[&arm]["is_ready"] == true && arms[&arm]["pid"].as_u64() != pid.parse().ok())
+            .then_some(())
     })?;
     let (sent, failed, details) = users.stop()?;
     // What the dead process had in its hands is lost whatever comes; nothing after it may be.
     println!("         {sent} requests, {failed} failed");
-    ensure!(sent > 200 && failed <= 2, "{failed} of {sent} failed: {details}");
+    ensure!(sent > 100 && failed <= 2, "{failed} of {sent} failed: {details}");
     Ok(())
 }
 
 fn frozen(ground: &mut Ground) -> Result<()> {
-    process::wait_for("the killed arm serves again", LIMIT, || ground.serves("warm").ok())?;
     let (arm, pid) = serving(ground)?;
-    let before = ground.status()?["host"]["green"].clone();
     ground.machine.run(&["kill", "-STOP", &pid])?;
     let since = Instant::now();
     let moved = process::wait_for("the frozen arm is out of traffic", LIMIT, || {
-        let status = ground.status().ok()?;
-        (status["host"]["ejected"] == arm.as_str()).then(|| since.elapsed())
+        let (now, _) = serving(ground).ok()?;
+        (now != arm).then(|| since.elapsed())
     });
     let answer = ground.ask("/healthz");
     ground.machine.run(&["kill", "-CONT", &pid])?;
@@ -93,14 +98,10 @@ fn frozen(ground: &mut Ground) -> Result<()> {
     ensure!(answer?.0 == 200, "the other arm does not answer");
     println!("         out after {:.1} s", took.as_secs_f64());
     ensure!(took <= PROBE_SPAN + SLACK, "out only after {took:?}");
-    process::wait_for("it is back in traffic", LIMIT, || {
-        let status = ground.status().ok()?;
-        let is_back = status["host"]["ejected"].is_null() && status["host"]["green"] == before;
-        is_back.then_some(())
-    })?;
-    ground.serves("warm")
+    Ok(())
 }
 
+/// Must end before the lease of the driver that is gone does: 30 s.
 fn both_frozen(ground: &mut Ground) -> Result<()> {
     let before = ground.status()?;
     let pids: Vec<String> = ["blue", "green"]
@@ -109,11 +110,7 @@ fn both_frozen(ground: &mut Ground) -> Result<()> {
         .map(|pid| pid.to_string())
         .collect();
     ensure!(pids.len() == 2, "both arms run: {before}");
-    let signal = |name: &str| {
-        let words = [&["kill", name][..], &[pids[0].as_str(), pids[1].as_str()]].concat();
-        ground.machine.run(&words)
-    };
-    signal("-STOP")?;
+    ground.machine.run(&["kill", "-STOP", &pids[0], &pids[1]])?;
     // Both are known to be failing before anything is concluded from nothing having happened.
     let known = process::wait_for("both are known to fail", LIMIT, || {
         let arms = ground.status().ok()?["host"]["arms"].clone();
@@ -121,21 +118,24 @@ fn both_frozen(ground: &mut Ground) -> Result<()> {
         (fails("blue") && fails("green")).then_some(())
     });
     let after = ground.status();
-    signal("-CONT")?;
+    ground.machine.run(&["kill", "-CONT", &pids[0], &pids[1]])?;
     known?;
     let after = after?;
     let is_same = after["host"]["green"] == before["host"]["green"];
-    // Either stopped answering first; what was moved by then is given back.
-    ensure!(is_same || !after["host"]["ejected"].is_null(), "{before} became {after}");
-    process::wait_for("all is as before", LIMIT, || {
-        let status = ground.status().ok()?;
-        (status["host"]["green"] == before["host"]["green"]).then_some(())
+    ensure!(is_same && after["host"]["ejected"].is_null(), "{before} became {after}");
+    process::wait_for("both answer again", LIMIT, || {
+        let arms = ground.status().ok()?["host"]["arms"].clone();
+        let ready = |arm: &str| arms[arm]["is_ready"] == true;
+        (ready("blue") && ready("green")).then_some(())
     })
 }
 
-fn aborted(ground: &mut Ground) -> Result<()> {
-    let answer = ground.project_call(&["abort"])?.exits(5)?;
-    ensure!(answer.text.contains("Taken back"), "{}", answer.text);
-    ground.rewrite("guanka.toml", "settle        = \"5m\"", "settle        = \"3s\"")?;
+fn resumed(ground: &mut Ground) -> Result<()> {
+    ground.project_call(&["resume"])?.exits(5)?.says(&["Taken back"])?;
     Ok(())
+}
+
+fn aborted(ground: &mut Ground) -> Result<()> {
+    ground.project_call(&["abort"])?.exits(5)?.says(&["Taken back"])?;
+    ground.rewrite("guanka.toml", "settle        = \"5m\"", "settle        = \"3s\"")
 }

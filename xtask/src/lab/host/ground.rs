@@ -110,6 +110,11 @@ impl Ground {
         fs::write(self.project.join("version.go"), text).context("write version.go")
     }
 
+    /// Returns the text of guanka.toml.
+    pub(super) fn manifest(&self) -> Result<String> {
+        fs::read_to_string(self.project.join("guanka.toml")).context("read guanka.toml")
+    }
+
     /// Puts another text in guanka.toml's or the source's place.
     pub(super) fn rewrite(&self, file: &str, from: &str, to: &str) -> Result<()> {
         let path = self.project.join(file);

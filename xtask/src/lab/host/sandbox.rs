@@ -54,7 +54,10 @@ fn tried(ground: &mut Ground) -> Result<()> {
     let hosts = ground.machine.root().join("etc/hosts");
     fs::write(hosts, "127.0.0.1 localhost\n10.77.1.2 peer.lab\n").context("write etc/hosts")?;
     ground.release("trials")?;
-    ground.project_call(&["ship"])?.exits(0)?;
+    let users = ground.users()?;
+    let shipped = ground.project_call(&["ship"]);
+    users.stop()?;
+    shipped?.exits(0)?;
     ground.serves("trials")
 }
 

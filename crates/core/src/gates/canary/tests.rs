@@ -73,6 +73,33 @@ fn three_requests_without_error_promote_nothing() {
 }
 
 #[test]
+fn what_another_release_did_on_the_same_arm_seconds_before_is_no_evidence() {
+    let mut timeline = empty();
+    // The arm had everything, and was failing, until the release on it was taken back.
+    let slots = SlotRange {
+        least: Slot::new(0).expect("a slot"),
+        greatest: Slot::new(99).expect("a slot"),
+    };
+    let key = Key { route: Route("GET /".to_owned()), arm: Arm::Green };
+    let cells = BTreeMap::from([(key, Counts { requests: 200, bad: 60, ..Counts::default() })]);
+    let slots = BTreeMap::from([(Arm::Green, slots)]);
+    timeline.add("a", &Window { start_ms: 0, cells, slots, ..Window::default() });
+    for index in 1..30 {
+        add(&mut timeline, index, &[(Arm::Green, 100, 0), (Arm::Blue, 900, 0)]);
+    }
+    let evidence = CanaryEvidence {
+        timeline: &timeline,
+        candidate: Arm::Green,
+        shares: &[ShareChange { at_ms: 4_000, green: green(10) }],
+        sticky: &Sticky::Client,
+        until_ms: 30 * WINDOW.0,
+    };
+    let judgement = judge(&gate(false), &[success(0.01)], &evidence);
+    assert_eq!(judgement.verdict, Verdict::Good, "{:?}", judgement.faults);
+    assert_eq!(judgement.objectives[0].n, 2900);
+}
+
+#[test]
 fn before_the_first_sample_nothing_passes() {
     let timeline = empty();
     assert_eq!(judged(&timeline, 0, &gate(true), &Sticky::Client).verdict, Verdict::NotYet);

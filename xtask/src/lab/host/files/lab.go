@@ -66,12 +66,12 @@ var needs = map[string]func() error{
 		return file.Close()
 	},
 	"read its own release": func() error { _, err := os.ReadDir("."); return err },
-	"raise its file limit": func() error {
+	"have all the files that its unit gives": func() error {
 		var limit syscall.Rlimit
 		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 			return err
 		}
-		if limit.Cur < 60000 {
+		if limit.Cur < limit.Max || limit.Cur < 4096 {
 			return syscall.EMFILE
 		}
 		return nil
@@ -101,7 +101,7 @@ var wants = map[string]func() error{
 	"change the host name":     func() error { return syscall.Sethostname([]byte("x")) },
 	"open a raw device":        func() error { return open("/dev/mem") },
 	"write a kernel setting":   func() error { return os.WriteFile("/proc/sys/kernel/hostname", []byte("x"), 0o600) },
-	"bind a low port":          func() error { return listen("127.0.0.1:81") },
+	"bind a low port":          func() error { return bind(81) },
 	"open a raw socket":        func() error { return socket(syscall.AF_INET, syscall.SOCK_RAW) },
 	"open a packet socket":     func() error { return socket(syscall.AF_PACKET, syscall.SOCK_RAW) },
 	"talk to guanka's agent":   func() error { return dial("/run/guanka/agent.sock") },
@@ -135,12 +135,13 @@ func open(path string) error {
 	return file.Close()
 }
 
-func listen(address string) error {
-	listener, err := net.Listen("tcp", address)
+func bind(port int) error {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
-		return err
+		return nil
 	}
-	return listener.Close()
+	defer syscall.Close(fd)
+	return syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
 }
 
 func socket(family, kind int) error {
