@@ -17,6 +17,9 @@ pub(super) const CASES: &[Case] = &[
     ("a stop waits for a slow request, and answers it", slow_request),
 ];
 
+/// The port that the slow request comes from, so that it is told from nginx's own connections.
+const OWN_PORT: &str = "45678";
+
 /// What a program tries from inside.
 const TRIALS: &str = include_str!("files/lab.go");
 
@@ -96,7 +99,8 @@ fn slow_request(ground: &mut Ground) -> Result<()> {
     let active = status["host"]["active"].as_str().context("an arm")?.to_owned();
     let port = status["host"]["arms"][&active]["port"].as_u64().context("a port")?;
     let url = format!("http://127.0.0.1:{port}/lab/slow");
-    let mut request = ground.machine.command(&["curl", "-s", "-m", "20", &url]);
+    let mut request =
+        ground.machine.command(&["curl", "-s", "-m", "20", "--local-port", OWN_PORT, &url]);
     let out = ground.at("slow.out");
     let file = fs::File::create(&out).context("write slow.out")?;
     let mut child = request.stdout(file).spawn().context("start curl")?;
@@ -104,7 +108,7 @@ fn slow_request(ground: &mut Ground) -> Result<()> {
         "the request is under way",
         std::time::Duration::from_secs(10),
         || {
-            let filter = format!("dport = :{port}");
+            let filter = format!("sport = :{OWN_PORT}");
             let said = ground.machine.run(&["ss", "-Htn", "state", "established", &filter]).ok()?;
             (!said.trim().is_empty()).then_some(())
         },
