@@ -2,6 +2,8 @@
 //! is known at once and not only by its statistics.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use guanka_core::facts::declared::Probe;
@@ -11,20 +13,30 @@ use guanka_world::ports::ArmPorts;
 use guanka_world::probe::{self, Streak};
 
 use super::bake::Trickle;
+use super::ejection;
 use super::service::{Service, Settings};
-use super::stores::lock;
+use super::stores::{Agent, lock};
+
+/// The most questions to one arm that may be open: a time limit of many intervals must not pile
+/// threads up.
+const OPEN_MAX: u32 = 8;
 
 /// The state of a service's arms, and the traffic that the agent itself sends.
 #[derive(Default)]
 pub(super) struct Health {
     arms: BTreeMap<Arm, Probed>,
+    /// Raised when an arm begins anew: an answer to a question from before says nothing of it.
+    generation: u64,
     pub(super) trickle: Option<Trickle>,
 }
 
 #[derive(Default)]
 struct Probed {
     streak: Streak,
+    /// When the last question was put, answered or not.
     asked: Option<Instant>,
+    /// Questions that are still open.
+    open: u32,
     answers: Answers,
 }
 
@@ -63,31 +75,61 @@ impl Health {
     /// Begins anew with an arm that was started or stopped.
     pub(super) fn forget(&mut self, arm: Arm) {
         self.arms.remove(&arm);
+        self.generation += 1;
     }
 
-    fn is_due(&self, arm: Arm, every: Duration) -> bool {
-        let asked = self.arms.get(&arm).and_then(|probed| probed.asked);
-        asked.is_none_or(|asked| asked.elapsed() >= every)
+    /// Returns whether a question is to be put now, and notes that it is. Questions are put at
+    /// their interval whether or not the last one has been answered: a frozen program is known
+    /// after interval times failures and one time limit.
+    fn puts_question(&mut self, arm: Arm, every: Duration) -> Option<u64> {
+        let probed = self.arms.entry(arm).or_default();
+        let is_due = probed.asked.is_none_or(|asked| asked.elapsed() >= every);
+        if !is_due || probed.open >= OPEN_MAX {
+            return None;
+        }
+        probed.asked = Some(Instant::now());
+        probed.open += 1;
+        Some(self.generation)
+    }
+
+    fn take_answer(&mut self, arm: Arm, generation: u64, probed: &probe::Probed, declared: &Probe) {
+        if generation != self.generation {
+            return;
+        }
+        let known = self.arms.entry(arm).or_default();
+        known.open = known.open.saturating_sub(1);
+        known.note(probed, declared);
     }
 }
 
 /// Probes the arms that are due.
-pub(super) fn tick(service: &Service, settings: &Settings, ports: ArmPorts) {
-    let declared = &settings.declared;
-    let every = Duration::from_millis(declared.probe.every.0);
+pub(super) fn tick(
+    agent: &Arc<Agent>,
+    service: &Arc<Service>,
+    settings: &Arc<Settings>,
+    ports: ArmPorts,
+) {
+    let every = Duration::from_millis(settings.declared.probe.every.0);
     for arm in [Arm::Blue, Arm::Green] {
-        // A held port refuses at once: an idle arm costs nothing.
-        if lock(&service.held).contains_key(&arm) || !lock(&service.health).is_due(arm, every) {
+        // An idle arm's port is held: there is nobody to ask.
+        if lock(&service.held).contains_key(&arm) {
             continue;
         }
-        let probed = probe::once(ports.of(arm), &declared.proxy.domain, &declared.probe);
-        lock(&service.health).arms.entry(arm).or_default().note(&probed, &declared.probe);
+        let put = lock(&service.health).puts_question(arm, every);
+        let Some(generation) = put else { continue };
+        let (agent, service, settings) =
+            (Arc::clone(agent), Arc::clone(service), Arc::clone(settings));
+        thread::spawn(move || {
+            let declared = &settings.declared;
+            let probed = probe::once(ports.of(arm), &declared.proxy.domain, &declared.probe);
+            lock(&service.health).take_answer(arm, generation, &probed, &declared.probe);
+            ejection::tick(&agent, &service);
+        });
     }
 }
 
 impl Probed {
     fn note(&mut self, probed: &probe::Probed, declared: &Probe) {
-        self.asked = Some(Instant::now());
         self.streak.note(probed);
         if self.streak.passes >= declared.passes {
             self.answers = Answers::Ready;

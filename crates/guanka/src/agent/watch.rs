@@ -8,11 +8,14 @@ use guanka_core::quantity::Millis;
 use guanka_world::{clock, ports};
 
 use super::stores::Agent;
-use super::{bake, ejection, health, share, traffic};
+use super::{bake, health, share, traffic};
 
 /// How often the agent looks: fast enough that a canary's lease ends within its own length plus
 /// little, slow enough to cost nothing.
 const EVERY: Millis = Millis(500);
+
+/// How often probes that are due are looked for.
+const PROBES: Millis = Millis(50);
 
 /// How long 10 s windows are kept beyond the longest gate.
 const KEPT_MS: u64 = 10 * 86_400_000;
@@ -35,18 +38,17 @@ pub(super) fn start(agent: &Arc<Agent>) {
             clock::pause(EVERY);
         }
     });
-    // Probes may each take their whole time limit: they must not make the leases wait.
+    // Whether a probe is due is looked at far more often than the shortest interval.
     let probed = Arc::clone(agent);
     thread::spawn(move || {
         loop {
             for service in probed.all() {
                 let Some(settings) = service.settings() else { continue };
                 if let Ok(Some(allotted)) = ports::allotted(&probed.host, &service.name) {
-                    health::tick(&service, &settings, allotted);
-                    ejection::tick(&probed, &service);
+                    health::tick(&probed, &service, &settings, allotted);
                 }
             }
-            clock::pause(EVERY);
+            clock::pause(PROBES);
         }
     });
     let pruned = Arc::clone(agent);

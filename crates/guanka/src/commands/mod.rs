@@ -18,6 +18,7 @@ mod logs;
 mod plan;
 mod project;
 mod prove;
+mod remove;
 mod report;
 mod resume;
 mod schema;
@@ -73,6 +74,8 @@ enum Verb {
     Resume(resume::Args),
     /// End a rollout; the stable release keeps or gets everything.
     Abort(resume::AbortArgs),
+    /// Take a service off its host: out of nginx, its arms, its releases; data stays.
+    Remove(remove::Args),
     /// Show how a release went, as text, JSON, Markdown or one page.
     Report(report::Args),
     /// Load a service at a fixed rate and measure from the due time.
@@ -129,6 +132,7 @@ fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
         Verb::Rollback(args) => resume::rollback(args, terminal),
         Verb::Resume(args) => resume::run(args, terminal),
         Verb::Abort(args) => resume::abort(args, terminal),
+        Verb::Remove(args) => remove::run(args, terminal),
         Verb::Report(args) => report::run(args, terminal),
         Verb::Load(args) => load::run(args, terminal),
         Verb::Inventory(args) => inventory::run(args, terminal),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 
 use crate::hostroot::{self, HostRootInfo, Ports};
@@ -56,6 +56,16 @@ pub(super) struct Peer(Child);
 /// The folder of a run; removed in the end.
 struct Folder(PathBuf);
 
+/// No machine can be booted here.
+#[derive(Debug)]
+pub(super) struct NoMachine;
+
+impl std::fmt::Display for NoMachine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no machine can be booted here")
+    }
+}
+
 /// How a call ended.
 pub(super) struct Answer {
     pub(super) code: Option<i32>,
@@ -72,9 +82,11 @@ pub(super) struct Users {
 impl Ground {
     /// Boots the machine and lays the project out.
     pub(super) fn open(repository: &Path) -> Result<Self> {
-        ensure!(setup::is_root(), "machines are booted by root only");
         let tools = setup::ensure()?;
-        let rootfs = rootfs::ensure(repository)?;
+        if !setup::is_root() {
+            return Err(anyhow!("machines are booted by root only").context(NoMachine));
+        }
+        let rootfs = rootfs::ensure(repository).context(NoMachine)?;
         let guanka = super::super::bad_input::build(repository)?;
         let id = std::process::id();
         let folder = Folder(Path::new(BASE).join(format!("gkhost-{id}")));
@@ -91,7 +103,8 @@ impl Ground {
         fs::write(at("ssh_config"), config)?;
         let machine = Machine::boot(&rootfs, &at("machine"), &format!("gk{id}"), |root| {
             prepare(root, &at("admin.pub"), &tools)
-        })?;
+        })
+        .context(NoMachine)?;
         let project = at("shop");
         super::super::bad_input::copy(&repository.join("examples/shop"), &project)?;
         let go = tools.go.parent().context("go lies in a folder")?;

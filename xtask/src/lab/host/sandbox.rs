@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = &[
     ("it resolves, calls out over TLS, writes its uploads and temporary files", needs),
     ("everything an intruder wants is refused", wants),
     ("a stop waits for a slow request, and answers it", slow_request),
+    ("remove leaves nothing but what it says, and the site answers by itself", removed),
 ];
 
 /// The port that the slow request comes from, so that it is told from nginx's own connections.
@@ -122,4 +123,21 @@ fn slow_request(ground: &mut Ground) -> Result<()> {
     crate::process::wait_for("it serves again", std::time::Duration::from_secs(30), || {
         ground.serves("trials").ok()
     })
+}
+
+fn removed(ground: &mut Ground) -> Result<()> {
+    ground.project_call(&["remove"])?.exits(2)?.says(&["--yes"])?;
+    ground.serves("trials")?;
+    ground.project_call(&["remove", "--yes"])?.exits(0)?.says(&["stays", "/srv/shop/uploads"])?;
+    let list =
+        "find / -xdev \\( -path /proc -o -path /sys \\) -prune -o -name '*shop?demo*' -print";
+    let left = ground.machine.run(&["sh", "-c", list])?;
+    // What it said would stay: the access log.
+    let left: Vec<&str> = left.lines().filter(|line| !line.starts_with("/www/wwwlogs/")).collect();
+    ensure!(left.is_empty(), "left: {left:?}");
+    ground.machine.run(&["test", "-f", "/srv/shop/uploads/one"])?;
+    ground.machine.run(&["/etc/init.d/nginx", "configtest"])?;
+    let (code, body) = ground.ask("/")?;
+    ensure!(code == 200 && !body.contains("release"), "the site answers {code} {body}");
+    Ok(())
 }
