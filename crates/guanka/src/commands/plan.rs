@@ -170,10 +170,12 @@ fn steps(declared: &Declared, stable: Option<&Stable>) -> Vec<Said> {
     }
     if let Some(memory) = declared.process.memory {
         steps.push(Said::new(
-            format!("memory = {memory}:以 GOMEMLIMIT 告知程序(九成);Supervisor 不能强制上限"),
             format!(
-                "memory = {memory}: told to the program as GOMEMLIMIT (nine tenths); Supervisor \
-                     cannot enforce it"
+                "memory = {memory}:以 GOMEMLIMIT 告知程序(九成);systemd 强制上限,Supervisor 不能"
+            ),
+            format!(
+                "memory = {memory}: told to the program as GOMEMLIMIT (nine tenths); systemd \
+                 enforces it, Supervisor cannot"
             ),
         ));
     }
