@@ -17,6 +17,7 @@ pub mod process;
 pub mod prove;
 pub mod proxy;
 pub mod releases;
+pub mod rotate;
 pub mod signals;
 pub mod store;
 pub mod transport;

@@ -12,6 +12,7 @@ mod lease;
 mod load;
 mod output;
 pub(crate) mod preview;
+mod rotation;
 mod service;
 mod share;
 mod stores;

@@ -1,6 +1,7 @@
 //! The agent's own clock: leases that run out, the log, the probes, the bake's traffic. It has no
 //! orders; it keeps what was ordered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
 
@@ -8,7 +9,7 @@ use guanka_core::quantity::Millis;
 use guanka_world::{clock, ports};
 
 use super::stores::Agent;
-use super::{bake, health, share, traffic};
+use super::{bake, health, rotation, share, traffic};
 
 /// How often the agent looks: fast enough that a canary's lease ends within its own length plus
 /// little, slow enough to cost nothing.
@@ -16,6 +17,9 @@ const EVERY: Millis = Millis(500);
 
 /// How often probes that are due are looked for.
 const PROBES: Millis = Millis(50);
+
+/// How often the sizes of logs are looked at.
+const SIZES: Millis = Millis::from_secs(10);
 
 /// How long 10 s windows are kept beyond the longest gate.
 const KEPT_MS: u64 = 10 * 86_400_000;
@@ -49,6 +53,16 @@ pub(super) fn start(agent: &Arc<Agent>) {
                 }
             }
             clock::pause(PROBES);
+        }
+    });
+    let kept = Arc::clone(agent);
+    thread::spawn(move || {
+        let mut noted = BTreeSet::new();
+        loop {
+            for service in kept.all() {
+                rotation::tick(&kept, &service, &mut noted);
+            }
+            clock::pause(SIZES);
         }
     });
     let pruned = Arc::clone(agent);

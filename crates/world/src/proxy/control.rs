@@ -9,6 +9,7 @@ use std::process::Command;
 use guanka_core::facts::Reason;
 use guanka_core::facts::nginx::Directive;
 use guanka_core::quantity::Millis;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock;
 use crate::files;
@@ -153,6 +154,14 @@ impl Nginx {
         } else {
             Err(format!("{shown} names process {pid}, which is no nginx master"))
         }
+    }
+
+    /// Has nginx open its logs anew: by the master's signal, which needs no configuration to be
+    /// read.
+    pub fn reopen(&self) -> Result<(), String> {
+        let master = self.master()?;
+        let pid = i32::try_from(master).ok().and_then(Pid::from_raw).ok_or("no such process")?;
+        kill_process(pid, Signal::USR1).map_err(|error| format!("signal nginx: {error}"))
     }
 
     /// Reloads nginx and waits until the workers of before are gone.

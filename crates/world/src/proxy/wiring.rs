@@ -147,6 +147,11 @@ pub fn access_log_of(host: &HostRoot, service: &ServiceName) -> Option<PathBuf> 
     http_path(&nginx, service).is_file().then(|| access_log(host, &nginx, service))
 }
 
+/// Has the host's nginx open its logs anew.
+pub fn reopen_logs(host: &HostRoot) -> Result<(), String> {
+    Nginx::find(host).ok_or("no nginx was found")?.reopen()
+}
+
 fn access_log(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -> PathBuf {
     match nginx.extension_folder {
         Some(_) => host.at("/www/wwwlogs/guanka").join(format!("{service}.json")),

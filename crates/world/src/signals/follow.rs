@@ -218,7 +218,11 @@ impl Follower {
         for entry in fs::read_dir(folder)?.take(SIBLINGS_MAX) {
             let path = entry?.path();
             let other = path.file_name().map(|n| n.to_string_lossy().into_owned());
-            if other.is_some_and(|other| other != name && other.starts_with(&name)) {
+            // A packed archive holds what was read before it was packed, and no lines to read.
+            let is_log = |other: String| {
+                other != name && other.starts_with(&name) && !other.ends_with(".gz")
+            };
+            if other.is_some_and(is_log) {
                 found.push(path);
             }
         }

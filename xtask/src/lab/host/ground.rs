@@ -41,6 +41,9 @@ invalid_grace = "1m"
 settle        = "3s"
 "#;
 
+/// Small enough that a minute of users fills several.
+const LOGS: &str = "[logs]\nrotate = \"256K\"\nkeep   = 40\n\n";
+
 /// Everything a case needs.
 pub(super) struct Ground {
     pub(super) machine: Machine,
@@ -385,5 +388,5 @@ fn manifest(repository: &Path) -> Result<String> {
         ensure!(head.contains(from), "the example's guanka.toml does not hold {from:?}");
         head = head.replacen(from, to, 1);
     }
-    Ok(format!("{head}{GATES}"))
+    Ok(format!("{head}{LOGS}{GATES}"))
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::Case;
 use super::ground::Ground;
 use crate::process;
 
+/// Two rotations: a size that users reach within seconds, looked at every ten.
+const LIMIT: Duration = Duration::from_secs(90);
 /// A booted machine answers within seconds.
 const BACK: Duration = Duration::from_secs(60);
 
@@ -17,6 +19,7 @@ pub(super) const CASES: &[Case] = &[
     ("a second release under users: nobody fails", second),
     ("the agent killed: started again by systemd, the rollout can go on", agent_killed),
     ("power cut: share, arms and agent are back as before", power_cut),
+    ("logs rotate under users: no line lost or doubled", rotated),
     ("rollback over SSH under users: nobody fails", rolled_back),
 ];
 
@@ -90,5 +93,35 @@ fn rolled_back(ground: &mut Ground) -> Result<()> {
     ground.serves("1")?;
     ensure!(sent > 1000 && failed == 0, "{failed} of {sent} failed: {details}");
     println!("         {sent} requests, 0 failed");
+    Ok(())
+}
+
+/// Users' requests as the access log and all its archives hold them.
+fn logged(ground: &Ground) -> Result<u64> {
+    let count = "cd /www/wwwlogs/guanka && (cat shop.demo.json shop.demo.json.1; zcat \
+                 shop.demo.json.*.gz) 2>/dev/null | grep -c -e /products -e /orders || true";
+    let said = ground.machine.run(&["sh", "-c", count])?;
+    said.trim().parse().context("a count")
+}
+
+fn rotated(ground: &mut Ground) -> Result<()> {
+    let archives = || {
+        let list = "ls /www/wwwlogs/guanka/ | grep -c 'shop.demo.json\\.' || true";
+        let said = ground.machine.run(&["sh", "-c", list])?;
+        said.trim().parse::<u64>().context("a count")
+    };
+    let (before, had) = (logged(ground)?, archives()?);
+    let users = ground.users()?;
+    process::wait_for("two more rotations", LIMIT, || (archives().ok()? >= had + 2).then_some(()))?;
+    let (sent, failed, details) = users.stop()?;
+    ensure!(failed == 0, "{failed} of {sent} failed: {details}");
+    let after = logged(ground)?;
+    ensure!(after - before == sent, "{sent} were sent and {} logged", after - before);
+    // Whose it is nginx decides: what it opens anew it gives to its workers' user.
+    let modes =
+        ground.machine.run(&["sh", "-c", "stat -c %a /www/wwwlogs/guanka/shop.demo.json*"])?;
+    let all: std::collections::BTreeSet<&str> = modes.lines().collect();
+    ensure!(all.len() == 1, "modes differ: {all:?}");
+    println!("         {sent} requests over {} archives, each logged once", archives()?);
     Ok(())
 }
