@@ -62,13 +62,22 @@ pub enum Turnover {
 type Workers = BTreeMap<u32, u64>;
 
 impl Nginx {
-    /// Finds nginx below a host's root: the panel's, else the distribution's.
+    /// Finds nginx below a host's root, the panel's, else the distribution's, and asks it what it
+    /// is.
     pub fn find(host: &HostRoot) -> Option<Self> {
+        let mut found = Self::places(host)?;
+        found.look_inside(host);
+        Some(found)
+    }
+
+    /// Finds where its files lie, without starting it and without reading any: cheap enough for
+    /// every look at a host.
+    pub(super) fn places(host: &HostRoot) -> Option<Self> {
         let panel = host.at("/www/server/nginx/conf/nginx.conf");
         if panel.is_file() {
             let vhost = host.at("/www/server/panel/vhost/nginx");
             let prefix = host.at("/www/server/nginx");
-            let mut found = Self {
+            return Some(Self {
                 binary: prefix.join("sbin/nginx"),
                 pid_file: prefix.join("logs/nginx.pid"),
                 error_log: prefix.join("logs/error.log"),
@@ -78,13 +87,11 @@ impl Nginx {
                 http_folder: vhost,
                 version: None,
                 user: None,
-            };
-            found.look_inside(host);
-            return Some(found);
+            });
         }
         let main_file = host.at("/etc/nginx/nginx.conf");
         let own = host.at("/usr/sbin/nginx");
-        let mut found = Self {
+        let found = Self {
             binary: if own.is_file() { own } else { PathBuf::from("nginx") },
             prefix: host.at("/etc/nginx"),
             pid_file: host.at("/run/nginx.pid"),
@@ -95,10 +102,7 @@ impl Nginx {
             user: None,
             main_file,
         };
-        found.main_file.is_file().then(|| {
-            found.look_inside(host);
-            found
-        })
+        found.main_file.is_file().then_some(found)
     }
 
     /// Reads the version from the program, pid file and user from the main file.

@@ -143,7 +143,7 @@ pub fn plan(
 
 /// Returns the access log of a service that is installed; `None` where it is not.
 pub fn access_log_of(host: &HostRoot, service: &ServiceName) -> Option<PathBuf> {
-    let nginx = Nginx::find(host)?;
+    let nginx = Nginx::places(host)?;
     http_path(&nginx, service).is_file().then(|| access_log(host, &nginx, service))
 }
 
