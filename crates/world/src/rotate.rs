@@ -52,7 +52,11 @@ pub fn in_place(log: &Path, logs: &Logs) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         other => other?,
     };
-    finish(&file, log)?;
+    let mark = beside(log, ".rotating");
+    if mark.exists() {
+        finish(&file, log)?;
+        files::remove(&mark)?;
+    }
     let size = file.metadata()?.len();
     let whole = size - size % BLOCK;
     if size < logs.rotate.0 || whole == 0 {
@@ -67,9 +71,13 @@ pub fn in_place(log: &Path, logs: &Logs) -> io::Result<bool> {
     io::copy(&mut reader.take(whole), &mut copy)?;
     take_over_owner(&copy, &file.metadata()?)?;
     copy.sync_all()?;
+    // From here on a kill leaves a mark, and only with it is the log's head looked for in the
+    // archive: a program may well write the same lines for ever.
+    files::replace(&mark, b"", 0o600)?;
     fs::rename(&part, &newest)?;
     files::sync_parent(log)?;
     collapse(&file, whole)?;
+    files::remove(&mark)?;
     Ok(true)
 }
 
@@ -183,7 +191,7 @@ mod tests {
     use guanka_core::facts::declared::Logs;
     use guanka_core::quantity::Bytes;
 
-    use super::{archive, by_rename, in_place, packed};
+    use super::{archive, beside, by_rename, in_place, packed};
     use crate::signals::follow::{Follower, Start};
 
     const MANY: u32 = 100_000;
@@ -262,9 +270,26 @@ mod tests {
         let mut whole = fs::read(archive(&log, 1)).expect("there");
         whole.extend(&rest);
         fs::write(&log, &whole).expect("written");
+        fs::write(beside(&log, ".rotating"), "").expect("marked");
         let big = Logs { rotate: Bytes(1 << 30), keep: 5 };
         in_place(&log, &big).expect("finished");
         assert_eq!(all_text(&log), text);
+    }
+
+    #[test]
+    fn a_program_that_writes_one_line_for_ever_keeps_all_of_them() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let log = dir.path().join("blue.log");
+        let logs = Logs { rotate: Bytes(64 << 10), keep: 50 };
+        let mut file = append(&log);
+        let piece = "the same lines!\n".repeat(20_000);
+        for _ in 0..5 {
+            file.write_all(piece.as_bytes()).expect("written");
+            if in_place(&log, &logs).is_err() {
+                return;
+            }
+        }
+        assert_eq!(all_text(&log).len(), 5 * piece.len());
     }
 
     #[test]

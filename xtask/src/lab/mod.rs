@@ -2,6 +2,7 @@
 //! cannot: real daemons, real processes, real mistakes.
 
 mod bad_input;
+mod example;
 mod host;
 mod machine;
 

@@ -223,35 +223,17 @@ func main() {
 }
 "#;
 
-const GRACE_12S: &str = r#"[app]
-name = "shop"
-program = "."
-listen_env = "LISTEN"
-
-[env.prod]
-hosts = ["local:/"]
-
-[process]
-stop_grace = "12s"
-
-[proxy]
-domain = "shop.example.com"
-"#;
-
-const GRACE_15S: &str = r#"[app]
-name = "shop"
-program = "."
-listen_env = "LISTEN"
-
-[env.prod]
-hosts = ["local:/"]
-
-[process]
-stop_grace = "15s"
-
-[proxy]
-domain = "shop.example.com"
-"#;
+/// A guanka.toml with a stop window.
+macro_rules! graced {
+    ($grace:literal) => {
+        concat!(
+            "[app]\nname = \"shop\"\nprogram = \".\"\nlisten_env = \"LISTEN\"\n\n",
+            "[env.prod]\nhosts = [\"local:/\"]\n\n[process]\nstop_grace = \"",
+            $grace,
+            "\"\n\n[proxy]\ndomain = \"shop.example.com\"\n"
+        )
+    };
+}
 
 const EXAMPLES: &[Example] = &[
     Example {
@@ -273,7 +255,7 @@ const EXAMPLES: &[Example] = &[
         expect: Expect::Bad,
         files: &[
             ("main.go", DRAINS_10S),
-            ("guanka.toml", GRACE_12S),
+            ("guanka.toml", graced!("12s")),
             (
                 "guanka.ini",
                 "[program:guanka-shop.prod-blue]\ncommand=/srv/shop/shop\nstopwaitsecs=30\n",
@@ -284,7 +266,7 @@ const EXAMPLES: &[Example] = &[
         expect: Expect::Good,
         files: &[
             ("main.go", DRAINS_10S),
-            ("guanka.toml", GRACE_15S),
+            ("guanka.toml", graced!("15s")),
             (
                 "guanka.ini",
                 "[program:guanka-shop.prod-blue]\ncommand=/srv/shop/shop\nstopwaitsecs=5\n",

@@ -143,7 +143,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Takes over what another machine's agent has told of its host; what is known of the source
+    /// Takes over what was collected of a host, here or by its agent; what is known of the source
     /// stays.
     pub fn take_host(&mut self, host: Self) {
         self.nginx = host.nginx;

@@ -32,6 +32,14 @@ pub struct NginxVersion {
     pub modules: Vec<String>,
 }
 
+impl std::fmt::Display for NginxVersion {
+    /// Writes `nginx 1.22.1`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (major, minor, patch) = self.number;
+        write!(f, "{} {major}.{minor}.{patch}", self.flavour)
+    }
+}
+
 /// One directive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directive {

@@ -25,13 +25,13 @@ const OPEN_MAX: u32 = 8;
 #[derive(Default)]
 pub(super) struct Health {
     arms: BTreeMap<Arm, Probed>,
-    /// Raised when an arm begins anew: an answer to a question from before says nothing of it.
-    generation: u64,
     pub(super) trickle: Option<Trickle>,
 }
 
 #[derive(Default)]
 struct Probed {
+    /// Raised when the arm begins anew: an answer to a question from before says nothing of it.
+    generation: u64,
     streak: Streak,
     /// When the last question was put, answered or not.
     asked: Option<Instant>,
@@ -74,8 +74,8 @@ impl Health {
 
     /// Begins anew with an arm that was started or stopped.
     pub(super) fn forget(&mut self, arm: Arm) {
-        self.arms.remove(&arm);
-        self.generation += 1;
+        let known = self.arms.entry(arm).or_default();
+        *known = Probed { generation: known.generation + 1, ..Probed::default() };
     }
 
     /// Returns whether a question is to be put now, and notes that it is. Questions are put at
@@ -89,16 +89,15 @@ impl Health {
         }
         probed.asked = Some(Instant::now());
         probed.open += 1;
-        Some(self.generation)
+        Some(probed.generation)
     }
 
     fn take_answer(&mut self, arm: Arm, generation: u64, probed: &probe::Probed, declared: &Probe) {
-        if generation != self.generation {
-            return;
-        }
         let known = self.arms.entry(arm).or_default();
-        known.open = known.open.saturating_sub(1);
-        known.note(probed, declared);
+        if known.generation == generation {
+            known.open = known.open.saturating_sub(1);
+            known.note(probed, declared);
+        }
     }
 }
 
@@ -142,6 +141,8 @@ impl Probed {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use guanka_core::facts::declared::Probe;
     use guanka_core::name::Arm;
     use guanka_core::quantity::Millis;
@@ -174,6 +175,22 @@ mod tests {
         }
         let (unknown, ready, failing) = ((false, false), (true, false), (false, true));
         assert_eq!(told, [unknown, unknown, ready, ready, failing]);
+    }
+
+    #[test]
+    fn questions_left_open_when_the_other_arm_begins_anew_are_still_answered() {
+        let declared = declared();
+        let failed = Probed::Status { found: 503, expected: 200 };
+        let mut health = Health::default();
+        for _ in 0..20 {
+            let put = health.puts_question(Arm::Blue, Duration::ZERO).expect("none is left open");
+            let late = health.puts_question(Arm::Green, Duration::ZERO).expect("none is left open");
+            health.forget(Arm::Green);
+            health.take_answer(Arm::Green, late, &failed, &declared);
+            health.take_answer(Arm::Blue, put, &failed, &declared);
+        }
+        assert!(health.is_failing(Arm::Blue));
+        assert!(!health.is_failing(Arm::Green), "those answers were about the program before");
     }
 
     #[test]

@@ -267,13 +267,7 @@ fn about(args: &Args, facts: &Facts) -> About {
         about.versions.extend(value.map(|value| (key.to_owned(), value)));
     };
     put("go", facts.module.as_ref().and_then(|m| m.go.known().cloned()));
-    put(
-        "nginx",
-        facts.nginx.as_ref().and_then(|n| n.version.known()).map(|v| {
-            let (a, b, c) = v.number;
-            format!("{} {a}.{b}.{c}", v.flavour)
-        }),
-    );
+    put("nginx", facts.nginx.as_ref().and_then(|n| n.version.known()).map(ToString::to_string));
     let panel = facts.host.as_ref().and_then(|h| h.panel.as_ref());
     put("panel", panel.and_then(|p| p.version.known().cloned()));
     about

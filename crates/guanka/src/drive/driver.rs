@@ -246,14 +246,17 @@ impl<'a> Driver<'a> {
                 let arch = self.link.arch()?;
                 self.central.build(&self.ledger, &arch, &self.progress).map(Some)
             }
-            Action::StageRelease { host } => match self.deliver()? {
-                Ok(()) => self.ask_host(effect),
-                Err(failed) => Ok(Some(Event::StageFailed {
-                    host: host.clone(),
-                    seq,
-                    fault: Fault::Other(failed.why.clone()),
-                })),
-            },
+            Action::StageRelease { host } => {
+                self.install()?;
+                match self.send() {
+                    Ok(()) => self.ask_host(effect),
+                    Err(failed) => Ok(Some(Event::StageFailed {
+                        host: host.clone(),
+                        seq,
+                        fault: Fault::Other(failed.why.clone()),
+                    })),
+                }
+            }
             Action::MarkBad => Ok(Some(Event::ChoreDone { chore: Chore::MarkBad, seq })),
             Action::WriteReport => {
                 self.write_report()?;
@@ -267,14 +270,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Puts the service behind nginx where it is not yet, then sends the release. What stands in
-    /// the way of the first says nothing about the release: the drive ends, the rollout stays.
-    fn deliver(&mut self) -> Result<Result<(), Failure>, Failure> {
+    /// Puts the service behind nginx where it is not yet. What stands in the way says nothing about
+    /// the release: the drive ends, the rollout stays.
+    fn install(&mut self) -> Result<(), Failure> {
         if self.central.can_send() && !self.is_installed {
             install::apply(&mut self.link, &self.progress, self.epoch, &self.central)?;
             self.is_installed = true;
         }
-        Ok(self.send())
+        Ok(())
     }
 
     /// Sends the release of this rollout to the host.

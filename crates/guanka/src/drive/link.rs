@@ -179,7 +179,7 @@ fn start(host: &HostRoot) -> Result<(), Failure> {
         return Err(failed(&none));
     }
     if own_unit::is_installed(host) {
-        return own_unit::start(host).map_err(|error| failed(&error));
+        return own_unit::start().map_err(|error| failed(&error));
     }
     let own = process::own_program().map_err(|error| failed(&error))?;
     let log = host.at("/var/log/guanka/agent.log");

@@ -76,7 +76,7 @@ pub fn is_installed(host: &HostRoot) -> bool {
 }
 
 /// Starts the agent by its unit.
-pub fn start(_host: &HostRoot) -> io::Result<()> {
+pub fn start() -> io::Result<()> {
     systemctl(&["start", UNIT])
 }
 

@@ -189,12 +189,7 @@ impl Manager for Supervisor {
         }
         self.update(&program, stop_limit(grace))?;
         let spec = self.host.arm_spec(service, arm);
-        match fs::remove_file(&spec) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(io_at(format!("removing {}", spec.display()))(e));
-            }
-            _ => {}
-        }
+        files::remove(&spec).map_err(io_at(format!("removing {}", spec.display())))?;
         mirror::remove(&self.host, &program).map_err(io_at("unlisting the program"))
     }
 }

@@ -165,12 +165,7 @@ impl Manager for Systemd {
             self.ask(&["daemon-reload"], CLIENT_LIMIT)?;
         }
         let spec = self.host.arm_spec(service, arm);
-        match fs::remove_file(&spec) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(io_at(format!("removing {}", spec.display()))(e))
-            }
-            _ => Ok(()),
-        }
+        files::remove(&spec).map_err(io_at(format!("removing {}", spec.display())))
     }
 }
 

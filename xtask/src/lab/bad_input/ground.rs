@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::program::{Expected, Lang, Program};
 use super::snapshot::Snapshot;
 use crate::hostroot::{self, HostRootInfo, Ports};
+use crate::lab::example;
 use crate::process;
 use crate::setup::Tools;
 
@@ -25,24 +26,6 @@ pub(crate) const FOREIGN: &str = "www/server/panel/vhost/nginx/go_api.conf";
 
 /// What each of the small commands here may take.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// The gates of the example are minutes long; here only a short canary stands.
-const GATES: &str = r#"[slo.any_success]
-indicator = "success"
-route     = "GET /products"
-objective = "90%"
-limit     = "50%"
-bad_when  = ["status >= 500"]
-window    = "30d"
-
-[gates.canary]
-steps         = ["50% 1s", "100%"]
-compare       = "none"
-slo           = ["any_success"]
-deadline      = "2m"
-invalid_grace = "1m"
-settle        = "4s"
-"#;
 
 /// Health that a file can take away from one release, so that a case decides when.
 const HEALTH: &str = r#"package main
@@ -86,7 +69,9 @@ impl Ground {
         let host = hostroot::create(&folder.join("host"), tools, Ports::free()?)?;
         let guanka = Program::new(guanka, tools, &folder.join("calls"))?;
         let project = folder.join("project");
-        let manifest = manifest(repository, &host.root)?;
+        let at = format!("local:{}", host.root.display());
+        let own = [("read_timeout = \"12s\"", "read_timeout = \"1s\"")];
+        let manifest = example::manifest(repository, &at, &own, "")?;
         let foreign = fs::read_to_string(host.root.join(FOREIGN)).context("read a site")?;
         let serves = "1";
         let ground = Self { folder, host, project, guanka, manifest, foreign, serves };
@@ -96,7 +81,7 @@ impl Ground {
     }
 
     fn write_project(&self, repository: &Path) -> Result<()> {
-        copy(&repository.join("examples/shop"), &self.project)?;
+        example::copy(repository, &self.project)?;
         let sick = self.sick("").display().to_string();
         let sick = sick.trim_end_matches('-');
         fs::write(self.project.join("health.go"), HEALTH.replace("@SICK@", sick))?;
@@ -111,16 +96,12 @@ impl Ground {
 
     /// Replaces a text in a file of the project; it must be there.
     pub(crate) fn rewrite(&self, file: &str, from: &str, to: &str) -> Result<()> {
-        let path = self.project.join(file);
-        let text = fs::read_to_string(&path).with_context(|| format!("read {file}"))?;
-        ensure!(text.contains(from), "{file} does not hold {from:?}");
-        fs::write(&path, text.replacen(from, to, 1)).with_context(|| format!("write {file}"))
+        example::rewrite(&self.project, file, from, to)
     }
 
     /// Makes the project another release.
     pub(crate) fn release(&self, name: &str) -> Result<()> {
-        let text = format!("package main\n\nconst release = \"{name}\"\n");
-        fs::write(self.project.join("version.go"), text).context("write version.go")
+        example::release(&self.project, name)
     }
 
     /// Puts guanka.toml back.
@@ -274,38 +255,4 @@ pub(crate) fn ask(port: u16, path: &str, user: &str) -> Result<String> {
 pub(crate) fn system(folder: &Path, program: &str, words: &[&str]) -> Result<String> {
     let mut command: Command = process::clean(Path::new(program));
     process::run(command.args(words), &folder.join("system.log"), LIMIT)
-}
-
-/// Returns the example's guanka.toml for this host, with short gates.
-fn manifest(repository: &Path, root: &Path) -> Result<String> {
-    let text = fs::read_to_string(repository.join("examples/shop/guanka.toml"))
-        .context("read the example's guanka.toml")?;
-    let (head, _) = text.split_once("[slo.").context("the example has objectives")?;
-    let mut head = head.to_owned();
-    let host = format!("local:{}", root.display());
-    for (from, to) in [
-        ("local:/PLACEHOLDER", host.as_str()),
-        ("every   = \"1s\"", "every   = \"500ms\""),
-        ("keepalive    = \"10s\"", "keepalive    = \"2s\""),
-        ("read_timeout = \"12s\"", "read_timeout = \"1s\""),
-    ] {
-        ensure!(head.contains(from), "the example's guanka.toml does not hold {from:?}");
-        head = head.replacen(from, to, 1);
-    }
-    Ok(format!("{head}{GATES}"))
-}
-
-/// Copies a folder of files and folders.
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("make {}", to.display()))?;
-    for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
-        let path = entry?.path();
-        let target = to.join(path.file_name().unwrap_or_default());
-        if path.is_dir() {
-            copy(&path, &target)?;
-        } else {
-            fs::copy(&path, &target).with_context(|| format!("copy {}", path.display()))?;
-        }
-    }
-    Ok(())
 }

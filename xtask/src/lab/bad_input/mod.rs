@@ -19,8 +19,6 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::setup;
 use ground::Ground;
 
-pub(crate) use ground::copy;
-
 /// The longest the whole part may take after its build.
 const LIMIT: Duration = Duration::from_secs(180);
 

@@ -27,8 +27,8 @@ pub(super) const CASES: &[Case] = &[
 
 /// Ships with a long settling time and kills the driver in it: from here on the host is alone.
 fn both_warm(ground: &mut Ground) -> Result<()> {
-    if ground.manifest()?.contains("settle        = \"3s\"") {
-        ground.rewrite("guanka.toml", "settle        = \"3s\"", "settle        = \"5m\"")?;
+    if ground.manifest()?.contains("settle        = \"4s\"") {
+        ground.rewrite("guanka.toml", "settle        = \"4s\"", "settle        = \"5m\"")?;
     }
     ground.release("warm")?;
     let project = ground.project.display().to_string();
@@ -137,5 +137,5 @@ fn resumed(ground: &mut Ground) -> Result<()> {
 
 fn aborted(ground: &mut Ground) -> Result<()> {
     ground.project_call(&["abort"])?.exits(5)?.says(&["Taken back"])?;
-    ground.rewrite("guanka.toml", "settle        = \"5m\"", "settle        = \"3s\"")
+    ground.rewrite("guanka.toml", "settle        = \"5m\"", "settle        = \"4s\"")
 }

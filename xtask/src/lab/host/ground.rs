@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 
 use crate::hostroot::{self, HostRootInfo, Ports};
+use crate::lab::example;
 use crate::lab::machine::{Machine, Wire, rootfs};
 use crate::process;
 use crate::setup::{self, Tools};
@@ -22,24 +23,6 @@ const BASE: &str = "/var/tmp";
 const LIMIT: Duration = Duration::from_secs(240);
 /// Users stop within seconds.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-
-/// The gates of the example are minutes long; here only a short canary stands.
-const GATES: &str = r#"[slo.any_success]
-indicator = "success"
-route     = "GET /products"
-objective = "90%"
-limit     = "50%"
-bad_when  = ["status >= 500"]
-window    = "30d"
-
-[gates.canary]
-steps         = ["50% 2s", "100%"]
-compare       = "none"
-slo           = ["any_success"]
-deadline      = "2m"
-invalid_grace = "1m"
-settle        = "3s"
-"#;
 
 /// Small enough that a minute of users fills several.
 const LOGS: &str = "[logs]\nrotate = \"256K\"\nkeep   = 40\n\n";
@@ -109,12 +92,16 @@ impl Ground {
         })
         .context(NoMachine)?;
         let project = at("shop");
-        super::super::bad_input::copy(&repository.join("examples/shop"), &project)?;
+        example::copy(repository, &project)?;
         let go = tools.go.parent().context("go lies in a folder")?;
         let system = process::SYSTEM_PATH.split(':').map(PathBuf::from);
         let search = std::env::join_paths(std::iter::once(go.to_owned()).chain(system))?;
         let ground = Self { machine, project, folder, guanka, search };
-        let text = manifest(repository)?;
+        let own = [
+            ("manager    = \"supervisor\"", "manager    = \"systemd\""),
+            ("read_timeout = \"12s\"", "read_timeout = \"3s\""),
+        ];
+        let text = example::manifest(repository, HOST, &own, LOGS)?;
         fs::write(ground.project.join("guanka.toml"), text).context("write guanka.toml")?;
         ground.release("1")?;
         Ok(ground)
@@ -122,8 +109,7 @@ impl Ground {
 
     /// Makes the project another release.
     pub(super) fn release(&self, name: &str) -> Result<()> {
-        let text = format!("package main\n\nconst release = \"{name}\"\n");
-        fs::write(self.project.join("version.go"), text).context("write version.go")
+        example::release(&self.project, name)
     }
 
     /// Returns the text of guanka.toml.
@@ -133,10 +119,7 @@ impl Ground {
 
     /// Puts another text in guanka.toml's or the source's place.
     pub(super) fn rewrite(&self, file: &str, from: &str, to: &str) -> Result<()> {
-        let path = self.project.join(file);
-        let text = fs::read_to_string(&path).with_context(|| format!("read {file}"))?;
-        ensure!(text.contains(from), "{file} does not hold {from:?}");
-        fs::write(&path, text.replacen(from, to, 1)).with_context(|| format!("write {file}"))
+        example::rewrite(&self.project, file, from, to)
     }
 
     /// Builds a guanka command on the administrator's side of the wire.
@@ -150,8 +133,9 @@ impl Ground {
                 command.env(key, value);
             }
         }
-        if std::env::var_os("GOCACHE").is_none() {
-            command.env("GOCACHE", "/root/.cache/go-build");
+        // The home of the calls is a folder of the run: Go's cache stays where it always is.
+        if let (None, Some(home)) = (std::env::var_os("GOCACHE"), std::env::var_os("HOME")) {
+            command.env("GOCACHE", Path::new(&home).join(".cache/go-build"));
         }
         command
     }
@@ -370,23 +354,4 @@ pub(super) fn new_host_keys(root: &Path) -> Result<()> {
     let made = process::run(command.arg("-A").arg("-f").arg(root), &log, STOP_LIMIT);
     let _ = fs::remove_file(&log);
     made.map(|_| ())
-}
-
-/// Returns the example's guanka.toml for the machine, with short gates.
-fn manifest(repository: &Path) -> Result<String> {
-    let text = fs::read_to_string(repository.join("examples/shop/guanka.toml"))
-        .context("read the example's guanka.toml")?;
-    let (head, _) = text.split_once("[slo.").context("the example has objectives")?;
-    let mut head = head.to_owned();
-    for (from, to) in [
-        ("local:/PLACEHOLDER", HOST),
-        ("manager    = \"supervisor\"", "manager    = \"systemd\""),
-        ("every   = \"1s\"", "every   = \"500ms\""),
-        ("keepalive    = \"10s\"", "keepalive    = \"2s\""),
-        ("read_timeout = \"12s\"", "read_timeout = \"3s\""),
-    ] {
-        ensure!(head.contains(from), "the example's guanka.toml does not hold {from:?}");
-        head = head.replacen(from, to, 1);
-    }
-    Ok(format!("{head}{LOGS}{GATES}"))
 }

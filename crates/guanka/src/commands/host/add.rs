@@ -120,7 +120,7 @@ fn accept(
         terminal,
         &format!("{name} 的指纹是 {shown};与主机上 ssh-keygen -lf 的一致吗?输入 yes 继续"),
         &format!(
-            "the fingerprint of {name} is {shown}; the same as ssh-keygen -lf says there? yes"
+            "the fingerprint of {name} is {shown}; does ssh-keygen -lf say the same there? Type yes"
         ),
     );
     let mut answer = String::new();

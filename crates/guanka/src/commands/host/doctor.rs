@@ -59,7 +59,7 @@ pub(super) fn run(name: &str, terminal: &Terminal) -> Result<Exit, Failure> {
     );
     say(!is_far, format!("时钟相差 {ahead_ms} 毫秒"), format!("its clock is {ahead_ms} ms ahead"));
     match nginx {
-        Some(found) => say(true, format!("nginx {found}"), format!("nginx {found}")),
+        Some(found) => say(true, found.clone(), found.clone()),
         None => say(false, "没有找到 nginx".to_owned(), "no nginx was found".to_owned()),
     }
     match panel {
@@ -90,10 +90,7 @@ pub(super) fn look(name: &str) -> Result<Health, Failure> {
         Answer::Services { services } => services,
         other => return Err(unexpected(&other)),
     };
-    let nginx = facts.nginx.as_ref().and_then(|n| n.version.known()).map(|version| {
-        let (a, b, c) = version.number;
-        format!("{} {a}.{b}.{c}", version.flavour)
-    });
+    let nginx = facts.nginx.as_ref().and_then(|n| n.version.known()).map(ToString::to_string);
     let panel = facts.host.as_ref().and_then(|h| h.panel.as_ref());
     Ok(Health {
         version,
