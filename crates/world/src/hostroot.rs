@@ -72,6 +72,21 @@ impl HostRoot {
         self.service_state(service).join("live")
     }
 
+    /// Returns the document of what a service is to be on this host.
+    pub fn desired(&self, service: &ServiceName) -> PathBuf {
+        self.service_state(service).join("desired.json")
+    }
+
+    /// Returns the folder of what the agent's worker keeps: journal, audit log, counts.
+    pub fn worker_state(&self) -> PathBuf {
+        self.state().join("agent")
+    }
+
+    /// Returns the worker's own folder of a service: its lease, its reports.
+    pub fn worker_service(&self, service: &ServiceName) -> PathBuf {
+        self.worker_state().join(service.to_string())
+    }
+
     /// Returns the file that holds the stable arm's name, for programs with work that must not run
     /// twice.
     pub fn active_file(&self, service: &ServiceName) -> PathBuf {
@@ -96,6 +111,11 @@ impl HostRoot {
     /// Returns the folder of the arms' own output.
     pub fn arm_logs(&self, service: &ServiceName) -> PathBuf {
         self.at("/var/log/guanka").join(service.to_string())
+    }
+
+    /// Returns the socket of the agent's root helper, in a folder that only the helper changes.
+    pub fn helper_socket(&self) -> PathBuf {
+        self.at("/run/guanka-helper/helper.sock")
     }
 
     /// Returns the agent's socket.

@@ -50,6 +50,17 @@ pub fn run_with(command: &mut Command, input: Stdio, limit: Millis) -> io::Resul
     Ok(Output { argv, status, stdout: text(out), stderr: text(err) })
 }
 
+/// Returns the number of the user that this process acts as.
+pub fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Has this process end when the one that started it does.
+pub fn end_with_parent() -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    Ok(())
+}
+
 /// Returns this program's own file.
 pub fn own_program() -> io::Result<std::path::PathBuf> {
     std::fs::read_link("/proc/self/exe")
@@ -65,6 +76,16 @@ pub fn started(pid: u32) -> Option<u64> {
         return None;
     }
     fields.get(19)?.parse().ok()
+}
+
+/// Returns whether a process lives that this one may not look at: `/proc` hides other users'
+/// processes on some machines.
+pub fn is_hidden(pid: u32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    let known = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let Some(known) = known else { return false };
+    test_kill_process(known) == Err(rustix::io::Errno::PERM)
+        && !std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
 /// Returns who runs this process and where, `root@web1`.

@@ -30,7 +30,7 @@ use log::{Line, Log};
 pub struct Nonce(String);
 
 /// What is to be proven.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Question<'a> {
     /// The service.
     pub service: &'a ServiceName,
@@ -48,11 +48,16 @@ pub struct Question<'a> {
     pub green: SharePercent,
     /// The SHA-256 of the program each arm should run; an arm adopted from elsewhere has none.
     pub programs: &'a BTreeMap<Arm, Digest>,
+    /// Finds who listens on an arm's port and what it runs; `program_on` where that may be seen.
+    pub serving: &'a Serving<'a>,
     /// The path to ask; a health path changes nothing.
     pub path: &'a str,
     /// How long each answer and the log may take.
     pub limit: Millis,
 }
+
+/// Finds the process on an arm's port and the SHA-256 of its program.
+pub type Serving<'a> = dyn Fn(Arm) -> io::Result<Option<(u32, Digest)>> + 'a;
 
 /// Requests landed where the share says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -286,19 +291,25 @@ fn unseen(host: &HostRoot, question: &Question<'_>, slot: &str, arm: Arm) -> Not
     }
 }
 
-/// Hashes the program that listens on an arm's port and compares it with the release's.
+/// Compares the program that listens on an arm's port with the release's.
 fn who_serves(question: &Question<'_>, arm: Arm) -> Result<Served, NotProven> {
     let port = question.ports.of(arm);
-    let owner = ports::owner_of(port).ok_or(NotProven::NoListener { arm, port })?;
-    let exe = PathBuf::from(format!("/proc/{}/exe", owner.pid));
-    let program = hash::of_file(&exe)
-        .map_err(|source| NotProven::Io { doing: format!("reading {}", exe.display()), source })?;
+    let doing = || format!("reading the program on port {port}");
+    let found =
+        (question.serving)(arm).map_err(|source| NotProven::Io { doing: doing(), source })?;
+    let (pid, program) = found.ok_or(NotProven::NoListener { arm, port })?;
     match question.programs.get(&arm) {
-        Some(expected) if *expected != program => {
-            Err(NotProven::OtherProgram { arm, port, pid: owner.pid })
-        }
-        _ => Ok(Served { pid: owner.pid, program }),
+        Some(expected) if *expected != program => Err(NotProven::OtherProgram { arm, port, pid }),
+        _ => Ok(Served { pid, program }),
     }
+}
+
+/// Returns the process that listens on a port and the SHA-256 of the program it runs. Another
+/// user's program is seen by root alone.
+pub fn program_on(port: u16) -> io::Result<Option<(u32, Digest)>> {
+    let Some(owner) = ports::owner_of(port) else { return Ok(None) };
+    let program = hash::of_file(Path::new(&format!("/proc/{}/exe", owner.pid)))?;
+    Ok(Some((owner.pid, program)))
 }
 
 impl NotProven {

@@ -62,24 +62,46 @@ pub(crate) fn build(repository: &Path) -> Result<PathBuf> {
     Ok(repository.join(target).join("release/guanka"))
 }
 
-/// Returns the agents of a root: `guanka agent --root ROOT` on their command line.
-pub(crate) fn agents(root: &Path) -> Vec<Pid> {
+/// A half of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Half {
+    /// The root half, which started the other one.
+    Helper,
+    /// The half without privileges.
+    Worker,
+}
+
+/// Returns the halves of a root's agents, helpers first: `guanka agent --root ROOT` on their
+/// command line.
+pub(crate) fn agents(root: &Path) -> Vec<(Half, Pid)> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let wanted = [b"agent".as_slice(), b"--root", root.as_os_str().as_encoded_bytes()];
-    let is_agent = |number: &i32| {
+    let half = |number: i32| {
         let line = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
         let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        words.first().is_some_and(|program| program.ends_with(b"guanka"))
-            && words.get(1..4) == Some(&wanted)
+        let is_agent = words.first().is_some_and(|program| program.ends_with(b"guanka"))
+            && words.get(1..4) == Some(&wanted);
+        let is_worker = words.contains(&b"--worker".as_slice());
+        let half = if is_worker { Half::Worker } else { Half::Helper };
+        is_agent.then_some((half, Pid::from_raw(number)?))
     };
     let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter(is_agent).filter_map(Pid::from_raw).collect()
+    let mut found: Vec<_> = numbers.filter_map(half).collect();
+    found.sort_by_key(|(half, _)| *half);
+    found
 }
 
 /// Kills the agents of a root; one that has ended meanwhile is what is wanted.
 pub(crate) fn kill_agents(root: &Path, signal: Signal) {
-    for pid in agents(root) {
+    for (_, pid) in agents(root) {
         let _ = kill_process(pid, signal);
+    }
+}
+
+/// Kills one half of a root's agent.
+pub(crate) fn kill_half(root: &Path, half: Half) {
+    for (_, pid) in agents(root).into_iter().filter(|(found, _)| *found == half) {
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 

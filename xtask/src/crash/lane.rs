@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
 use super::disk;
-use super::guanka::{Answer, Guanka, agents, kill_agents};
+use super::guanka::{Answer, Guanka, Half, agents, kill_agents, kill_half};
 use super::points::{Point, Rehearsals, SPANS, Victim, delay};
 use super::project::{self, Version};
 use super::users::{self, Users};
@@ -117,6 +117,8 @@ impl Lane {
         match point.victim {
             Victim::Ship => ship.kill()?,
             Victim::Agent => kill_agents(&self.host.root, Signal::KILL),
+            Victim::Worker => kill_half(&self.host.root, Half::Worker),
+            Victim::Helper => kill_half(&self.host.root, Half::Helper),
             Victim::Both => {
                 ship.kill()?;
                 kill_agents(&self.host.root, Signal::KILL);
@@ -124,7 +126,7 @@ impl Lane {
         }
         self.look().context("right after the kill")?;
         let way = match point.victim {
-            Victim::Agent => {
+            Victim::Agent | Victim::Worker | Victim::Helper => {
                 let ended = ship.wait()?;
                 match ended.exit {
                     DONE => Way::WentOn,

@@ -28,6 +28,10 @@ pub(crate) enum Victim {
     Ship,
     /// The host's agent.
     Agent,
+    /// The half of the agent without privileges; the other one starts it again.
+    Worker,
+    /// The root half of the agent, which takes the other one along.
+    Helper,
     /// One at once after the other.
     Both,
 }
@@ -49,13 +53,15 @@ pub(crate) struct Point {
 pub(crate) type Rehearsals = BTreeMap<&'static str, Vec<u64>>;
 
 impl Victim {
-    const ALL: [Self; 3] = [Self::Ship, Self::Agent, Self::Both];
+    const ALL: [Self; 5] = [Self::Ship, Self::Agent, Self::Worker, Self::Helper, Self::Both];
 
     /// Returns the word for it.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Ship => "ship",
             Self::Agent => "agent",
+            Self::Worker => "worker",
+            Self::Helper => "helper",
             Self::Both => "both",
         }
     }

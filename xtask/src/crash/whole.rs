@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::disk;
-use super::guanka::{Guanka, agents};
+use super::guanka::{Guanka, Half, agents};
 use super::project::Version;
 use super::users;
 
@@ -48,8 +48,8 @@ pub(crate) fn check(guanka: &Guanka, project: &Path, root: &Path, port: u16) -> 
     let (halves, left) = (disk::halves(root), disk::leftovers(root));
     ensure!(halves.is_empty(), "half: {}", halves.join("; "));
     ensure!(left.is_empty(), "left over: {}", left.join(", "));
-    let running = agents(root).len();
-    ensure!(running == 1, "{running} agents of one root run");
+    let running: Vec<Half> = agents(root).into_iter().map(|(half, _)| half).collect();
+    ensure!(running == [Half::Helper, Half::Worker], "{running:?} of one root run");
     chains(guanka, root)?;
     report(guanka, &project, rollout)?;
     Ok(Serves { release, version: answering(port)? })

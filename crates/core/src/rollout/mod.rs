@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod clock;
 pub mod describe;
+pub mod desired;
 pub mod effect;
 pub mod eject;
 pub mod ending;

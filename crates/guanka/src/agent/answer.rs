@@ -1,27 +1,26 @@
-//! Requests in, answers out. What changes a service needs the present epoch; what only looks needs
+//! Requests in, answers out; what needs root is the helper's to do. What changes a service needs the present epoch; what only looks needs
 //! nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use guanka_core::facts::declared::Declared;
 use guanka_core::facts::release::Manifest;
 use guanka_core::name::{Arm, ServiceName};
+use guanka_core::rollout::desired::Drift;
 use guanka_core::say::Said;
 use guanka_world::managers::ArmStatus;
-use guanka_world::ports::{ArmPorts, PortError};
-use guanka_world::releases::Store;
 use guanka_world::store::StoreError;
 use guanka_world::transport::server::Session;
 use guanka_world::transport::wire::{
     Answer, ArmView, CanaryView, FailedKind, HostView, PROTOCOL, Request,
 };
-use guanka_world::{clock, files, ports, process, proxy};
+use guanka_world::{clock, files, process, proxy};
 
 use super::effects::{could_not, fenced};
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
-use super::{arms, effects, ejection, lease, output, preview};
+use super::verb::Verb;
+use super::{effects, lease};
 
 /// Answers one request.
 pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session<'_>) -> Answer {
@@ -51,14 +50,24 @@ pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session
             let name = declared.service.clone();
             guarded(agent, &name, epoch, |agent, service| {
                 let settings = Settings { declared: *declared, routes };
-                match service.configure(&agent.host, settings) {
-                    Ok(()) => Answer::Done,
-                    Err(error) => could_not(&error.to_string()),
+                let kept = Box::new(settings.clone());
+                let answer = agent.hands.answer(&Verb::Configure { epoch, settings: kept });
+                if matches!(answer, Answer::Done) {
+                    service.use_settings(settings);
                 }
+                answer
             })
         }
-        Request::Install { service, epoch } => guarded(agent, &service, epoch, install),
-        Request::Remove { service, epoch } => guarded(agent, &service, epoch, remove),
+        Request::Install { service, epoch } => guarded(agent, &service, epoch, |agent, service| {
+            let _doing = lock(&service.doing);
+            let name = service.name.clone();
+            let answer = agent.hands.answer(&Verb::Install { service: name, epoch });
+            service.look(agent);
+            answer
+        }),
+        Request::Remove { service, epoch } => {
+            guarded(agent, &service, epoch, |agent, service| remove(agent, service, epoch))
+        }
         Request::Stage { service, epoch, manifest } => {
             stage(agent, &service, epoch, &manifest, session)
         }
@@ -86,11 +95,8 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
             Ok(rows) => Answer::Journal { rows },
             Err(error) => store_failed(error),
         },
-        Request::PlanInstall { declared } => plan(agent, &declared),
-        Request::HostFacts => {
-            let facts = guanka_world::collect::host_facts(agent.host.root());
-            Answer::HostFacts { facts: Box::new(facts) }
-        }
+        Request::PlanInstall { declared } => agent.hands.answer(&Verb::Plan { declared }),
+        Request::HostFacts => agent.hands.answer(&Verb::HostFacts),
         Request::Observe { service } => observe(agent, &service),
         Request::Windows { service, source, from_ms, to_ms } => {
             let read_to_ms = lock(&agent.service(&service).log).read_to_ms;
@@ -100,10 +106,7 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
             }
         }
         Request::Logs { service, arm, lines } => {
-            match output::tail(agent, &agent.service(&service), arm, lines) {
-                Ok(lines) => Answer::Lines { lines },
-                Err(error) => could_not(&error.to_string()),
-            }
+            agent.hands.answer(&Verb::Output { service, arm, lines })
         }
         Request::Services => Answer::Services {
             services: agent.all().iter().map(|service| service.name.clone()).collect(),
@@ -114,9 +117,10 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
         },
         Request::Verify => verify(agent),
         Request::StoreReport { service, number, report } => {
-            let folder = agent.host.service_state(&service).join("reports");
+            let own = agent.host.worker_service(&service);
+            let folder = own.join("reports");
             let path = folder.join(format!("{number}.json"));
-            let stored = files::make_state(&agent.host, &service)
+            let stored = files::make_dir(&own, 0o700)
                 .and_then(|()| files::make_dir(&folder, 0o700))
                 .and_then(|()| files::replace(&path, report.as_bytes(), 0o600));
             stored.map_or_else(|error| could_not(&error.to_string()), |()| Answer::Done)
@@ -167,183 +171,81 @@ fn stage(
     manifest: &Manifest,
     session: &mut Session<'_>,
 ) -> Answer {
-    let mut contents = BTreeMap::new();
-    for file in &manifest.files {
-        match session.file(file.size_bytes) {
-            Ok(bytes) => contents.insert(file.path.clone(), bytes),
-            Err(error) => return could_not(&error.to_string()),
-        };
+    let known = agent.service(service);
+    let is_allowed = lease::allows(&known, epoch);
+    let mut files = manifest.files.iter().map(|file| session.file(file.size_bytes));
+    if !is_allowed {
+        // What follows the request is read all the same: the next one stands behind it.
+        return files
+            .find_map(Result::err)
+            .map_or_else(|| fenced(epoch), |error| could_not(&error.to_string()));
     }
-    guarded(agent, service, epoch, |agent, service| {
-        let store = Store::new(&agent.host, &service.name);
-        let staged = store.stage(manifest, &mut |file| {
-            let bytes = contents.get(&file.path).cloned().unwrap_or_default();
-            Ok(Box::new(std::io::Cursor::new(bytes)))
-        });
-        match staged {
-            Ok(staged) => {
-                if let Some(damage) = &staged.healed {
-                    let detail = serde_json::json!({
-                        "release": staged.digest, "damage": damage.to_string(),
-                    });
-                    agent.note(&service.name, "damaged-release-replaced", detail);
-                }
-                Answer::Staged { was_there: staged.was_there, healed: staged.healed.is_some() }
-            }
-            Err(error) => Answer::Failed {
-                kind: FailedKind::CouldNot,
-                why: error.said(),
-                next: Said::new(
-                    "腾出空间或修好目录后用 `guanka resume` 继续",
-                    "make room or put the folder right, then `guanka resume`",
-                ),
-            },
-        }
-    })
+    let (service, manifest) = (service.clone(), Box::new(manifest.clone()));
+    agent.hands.answer_with_files(&Verb::Stage { service, epoch, manifest }, &mut files)
 }
 
-/// Returns what an install would change, or what stands in its way: before a rollout begins and not
-/// in the middle of it.
-fn plan(agent: &Agent, declared: &Declared) -> Answer {
-    let service = agent.service(&declared.service);
-    // Ports that were never allotted are free by the way they are chosen.
-    match ports::allotted(&agent.host, &service.name) {
-        Ok(Some(allotted)) => {
-            service.hold_idle_ports(&agent.host, arms::manager(agent, &service).ok().as_deref());
-            if let Some(taken) = taken_port(agent, &service, allotted) {
-                return arms::port_taken(&taken);
-            }
-        }
-        Ok(None) => {}
-        Err(error) => return could_not(&error.to_string()),
-    }
-    match preview::changes(&agent.host, declared) {
-        Ok(changes) => Answer::Plan { changes },
-        Err(why) => refused(why),
-    }
-}
-
-/// Returns the port of an arm that somebody else has. An arm that runs has its own port; any other
-/// port that nobody holds for us is told of now, before a build and not after it.
-fn taken_port(agent: &Agent, service: &Service, allotted: ArmPorts) -> Option<PortError> {
-    [Arm::Blue, Arm::Green].into_iter().find_map(|arm| {
-        let is_own = arms::owns_its_port(agent, service, arm);
-        if is_own { None } else { arms::is_free(service, arm, allotted.of(arm)).err() }
-    })
-}
-
-fn install(agent: &Agent, service: &Service) -> Answer {
-    let Some(settings) = service.settings() else {
-        return could_not("the service is not configured");
-    };
+/// Takes a service off the host, and forgets what was kept of it here.
+fn remove(agent: &Agent, service: &Service, epoch: u64) -> Answer {
     let _doing = lock(&service.doing);
-    let allotted = match ports::allot(&agent.host, &service.name) {
-        Ok(allotted) => allotted,
-        Err(error) => return refused(error.said()),
-    };
-    let planned = proxy::plan(&agent.host, &service.name, &settings.declared.proxy, allotted);
-    let wiring = match planned {
-        Ok(wiring) => wiring,
-        Err(error) => return refused(error.said()),
-    };
-    service.hold_idle_ports(&agent.host, arms::manager(agent, service).ok().as_deref());
-    if let Some(taken) = taken_port(agent, service, allotted) {
-        return arms::port_taken(&taken);
+    let answer = agent.hands.answer(&Verb::Remove { service: service.name.clone(), epoch });
+    if !matches!(answer, Answer::Done) {
+        return answer;
     }
-    match proxy::install(&agent.host, &wiring) {
-        Ok(applied) => {
-            let changed = matches!(applied, proxy::Applied::Reloaded { .. });
-            agent.note(&service.name, "installed", serde_json::json!({ "reloaded": changed }));
-            Answer::Done
-        }
-        Err(error) => refused(error.said()),
-    }
-}
-
-/// Takes a service off the host: first out of nginx, then its arms, then its folders.
-fn remove(agent: &Agent, service: &Service) -> Answer {
-    let _doing = lock(&service.doing);
-    if let Err(error) = proxy::remove(&agent.host, &service.name) {
-        return refused(error.said());
-    }
-    let grace = service.settings().map(|s| s.declared.process.stop_grace);
-    let grace = grace.unwrap_or(guanka_core::quantity::Millis::from_secs(15));
-    if let Ok(manager) = arms::manager(agent, service) {
-        for arm in [Arm::Blue, Arm::Green] {
-            if let Err(error) = manager.remove(&service.name, arm, grace) {
-                return refused(error.said());
-            }
-        }
-    }
-    lock(&service.held).clear();
-    let gone = ports::give_back(&agent.host, &service.name)
-        .map_err(|error| error.to_string())
-        .and_then(|()| {
-            let folders = [
-                agent.host.home(&service.name),
-                agent.host.service_state(&service.name),
-                agent.host.arm_logs(&service.name),
-            ];
-            folders.iter().try_for_each(|f| files::remove_tree(f)).map_err(|e| e.to_string())
-        });
+    let gone = files::remove_tree(&agent.host.worker_service(&service.name));
     agent.forget(&service.name);
-    gone.map_or_else(|why| could_not(&why), |()| Answer::Done)
+    gone.map_or_else(|error| could_not(&error.to_string()), |()| Answer::Done)
 }
 
 fn observe(agent: &Agent, name: &ServiceName) -> Answer {
     let service = agent.service(name);
-    let allotted = match ports::allotted(&agent.host, name) {
-        Ok(allotted) => allotted,
-        Err(error) => return could_not(&error.to_string()),
+    let view = match agent.hands.view(name) {
+        Ok(view) => view,
+        Err(why) => return could_not(&why),
     };
-    let store = Store::new(&agent.host, name);
-    let mut views = BTreeMap::new();
-    for arm in [Arm::Blue, Arm::Green] {
-        let Some(allotted) = allotted else { continue };
-        let status = arms::seen(agent, &service, arm, allotted.of(arm));
-        let pid = match status {
-            ArmStatus::Running { pid } => Some(pid),
+    service.place(&view);
+    let mut arms = BTreeMap::new();
+    for (arm, seen) in &view.arms {
+        let pid = match seen.status {
+            Some(ArmStatus::Running { pid }) => Some(pid),
             _ => None,
         };
-        views.insert(
-            arm,
+        let health = lock(&service.health);
+        arms.insert(
+            *arm,
             ArmView {
-                release: store.arm_release(arm),
-                port: allotted.of(arm),
+                release: seen.release.clone(),
+                port: view.ports.map_or(0, |ports| ports.of(*arm)),
                 pid,
-                is_ready: pid.is_some() && lock(&service.health).is_ready(arm),
-                is_failing: lock(&service.health).is_failing(arm),
-                is_crashing: matches!(status, ArmStatus::Failed { .. }),
+                is_ready: pid.is_some() && health.is_ready(*arm),
+                is_failing: health.is_failing(*arm),
+                is_crashing: matches!(seen.status, Some(ArmStatus::Failed { .. })),
             },
         );
     }
-    let site = service.settings().zip(allotted).and_then(|(settings, allotted)| {
-        let proxy = &settings.declared.proxy;
-        let wiring = proxy::plan(&agent.host, name, proxy, allotted).ok()?;
-        wiring.listens.first().map(ToString::to_string)
-    });
     let epoch = match agent.journal().epoch(name) {
-        Ok(epoch) => epoch,
+        Ok(epoch) => epoch.max(view.epoch),
         Err(error) => return store_failed(error),
     };
-    let canary = lock(&service.canary).as_ref().map(|canary| CanaryView {
-        seq: canary.stored.seq,
-        arm: canary.stored.arm,
-        has_expired: canary.stored.has_expired,
+    let desired = service.desired(&agent.host);
+    let canary = desired.canary.as_ref().map(|canary| CanaryView {
+        seq: canary.seq,
+        arm: canary.arm,
+        has_expired: canary.has_expired,
     });
     let view = HostView {
-        is_installed: proxy::access_log_of(&agent.host, name).is_some(),
+        is_installed: view.access_log.is_some(),
         green: proxy::share::read(&agent.host, name),
         active: files::read_text(&agent.host.active_file(name), 64)
             .ok()
             .and_then(|text| Arm::parse(text.trim())),
-        arms: views,
-        ejected: ejection::ejected(&agent.host, name).map(|ejected| ejected.arm),
+        arms,
+        ejected: desired.ejected.map(|ejected| ejected.arm),
         lease: lock(&service.lease).as_ref().and_then(lease::Lease::view),
         canary,
         epoch,
-        site,
+        site: view.listens.first().map(ToString::to_string),
         broken_lines: lock(&service.log).broken,
+        drift: view.drift.iter().map(Drift::said).collect(),
     };
     Answer::Observed { view: Box::new(view) }
 }
@@ -372,7 +274,7 @@ fn verify(agent: &Agent) -> Answer {
 }
 
 fn read_report(agent: &Agent, service: &ServiceName, number: Option<u64>) -> Answer {
-    let folder = agent.host.service_state(service).join("reports");
+    let folder = agent.host.worker_service(service).join("reports");
     let numbers = files::folder_names(&folder).unwrap_or_default();
     let newest = numbers
         .iter()
@@ -392,17 +294,6 @@ fn read_report(agent: &Agent, service: &ServiceName, number: Option<u64>) -> Ans
 
 fn done_if(is_done: bool, epoch: u64) -> Answer {
     if is_done { Answer::Done } else { fenced(epoch) }
-}
-
-fn refused(why: Said) -> Answer {
-    Answer::Failed {
-        kind: FailedKind::CouldNot,
-        why,
-        next: Said::new(
-            "什么也没有改动;修好后再试",
-            "nothing was changed; put it right and try again",
-        ),
-    }
 }
 
 fn broken(en: &str, zh: &str, error: &StoreError) -> Answer {

@@ -14,7 +14,7 @@ use guanka_core::signals::window::{Key, StatusClass, WINDOW, Window};
 use guanka_world::hostroot::HostRoot;
 use guanka_world::load::{self, AnswerSeen, Arrivals, LoadPlan, Outcome};
 use guanka_world::store::metrics::Source;
-use guanka_world::{clock, files, ports};
+use guanka_world::{clock, files};
 use serde::{Deserialize, Serialize};
 
 use super::load::{idle_arm, requests, safe};
@@ -53,6 +53,7 @@ pub(super) fn begin(agent: &Agent, service: &Service) -> Result<(), String> {
     let arm = idle_arm(agent, service)?;
     let until_ms = clock::now_ms() + gate.duration.0 + BEYOND.0;
     let text = serde_json::to_vec(&Stored { arm, until_ms }).map_err(|e| e.to_string())?;
+    files::make_dir(&agent.host.worker_service(&service.name), 0o700).map_err(|e| e.to_string())?;
     files::replace(&path(&agent.host, &service.name), &text, 0o600).map_err(|e| e.to_string())
 }
 
@@ -88,7 +89,7 @@ pub(super) fn tick(agent: &Arc<Agent>, service: &Arc<Service>) {
 fn run(agent: &Agent, service: &Service, stored: Stored, stop: &AtomicBool) {
     let Some(settings) = service.settings() else { return };
     let Some(gate) = &settings.declared.gates.bake else { return };
-    let Ok(Some(allotted)) = ports::allotted(&agent.host, &service.name) else { return };
+    let Some(allotted) = service.ports() else { return };
     let plan = plan(&settings, gate, allotted.of(stored.arm));
     let windows = Mutex::new(BTreeMap::<u64, Window>::new());
     let thresholds = settings.thresholds_ms();
@@ -175,5 +176,5 @@ fn plan(settings: &Settings, gate: &BakeGate, port: u16) -> LoadPlan {
 }
 
 fn path(host: &HostRoot, service: &ServiceName) -> PathBuf {
-    host.service_state(service).join("bake.json")
+    host.worker_service(service).join("bake.json")
 }

@@ -5,20 +5,17 @@ use std::sync::Arc;
 
 use guanka_core::name::Digest;
 use guanka_core::rollout::effect::{Action, Effect, Lane};
-use guanka_core::rollout::event::{Event, Fault};
+use guanka_core::rollout::event::Event;
 use guanka_core::say::Said;
-use guanka_world::releases::Store;
 use guanka_world::transport::wire::{Answer, FailedKind};
 
 use super::arms::ArmCommand;
+use super::hands::UNFIT;
 use super::jobs::Progress;
 use super::service::Service;
-use super::share::ShareCommand;
 use super::stores::{Agent, lock};
+use super::verb::{Reply, ShareOrder, Verb};
 use super::{arms, bake, lease, load, share};
-
-/// How many releases a host keeps for going back.
-const RELEASES_KEPT: usize = 5;
 
 /// Performs an effect, or gives the answer it already had.
 pub(super) fn perform(
@@ -31,8 +28,8 @@ pub(super) fn perform(
         return fenced(effect.epoch);
     }
     if let Action::RenewCanaryLease { ttl, .. } = &effect.action {
-        share::renew(service, *ttl);
-        return Answer::Done;
+        let (service, epoch) = (service.name.clone(), effect.epoch);
+        return agent.hands.answer(&Verb::Renew { service, epoch, ttl: *ttl });
     }
     let key = effect.key.to_string();
     match agent.journal().answer(&service.name, &key) {
@@ -77,16 +74,18 @@ fn work(
     let _doing = lock(&service.doing);
     let done = match &effect.action {
         Action::StageRelease { host } => {
-            Ok(match Store::new(&agent.host, &service.name).verify(release) {
-                Ok(_) => Event::StageDone { host: host.clone(), seq },
-                Err(error) => {
-                    let fault = Fault::Other(error.said());
-                    Event::StageFailed { host: host.clone(), seq, fault }
+            let verb = Verb::Verify { service: service.name.clone(), release: release.clone() };
+            match agent.hands.ask(&verb) {
+                Ok(Reply::Done) => Ok(Event::StageDone { host: host.clone(), seq }),
+                Ok(Reply::Fault(fault)) => {
+                    Ok(Event::StageFailed { host: host.clone(), seq, fault })
                 }
-            })
+                Ok(_) => Err(UNFIT.to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
         }
         Action::StartArm { host, arm } => {
-            let command = ArmCommand { host: host.clone(), seq, arm: *arm };
+            let command = ArmCommand { host: host.clone(), seq, arm: *arm, epoch: effect.epoch };
             match arms::start(agent, service, &command, release, progress) {
                 Ok(event) => Ok(event),
                 Err(obstacle) => return obstacle,
@@ -97,23 +96,15 @@ fn work(
         }
         Action::SetShare { host, candidate_arm, candidate_share, hold } => {
             bake::end(agent, service);
-            let command = ShareCommand {
-                host: host.clone(),
-                seq,
-                candidate: *candidate_arm,
-                share: *candidate_share,
-                hold: *hold,
-            };
-            Ok(share::set(agent, service, &command))
+            let (candidate, share) = (*candidate_arm, *candidate_share);
+            let order = ShareOrder { seq, candidate, share, hold: *hold };
+            share::set(agent, service, host, effect.epoch, order)
         }
-        Action::KeepCandidate { host, arm } => share::keep(agent, service, *arm).map(|serves| {
-            // Older releases beyond these go; those that an arm points to never do.
-            let _ = Store::new(&agent.host, &service.name).prune(RELEASES_KEPT, &[]);
-            Event::Kept { host: host.clone(), seq, serves }
-        }),
+        Action::KeepCandidate { host, arm } => share::keep(agent, service, effect.epoch, *arm)
+            .map(|serves| Event::Kept { host: host.clone(), seq, serves }),
         Action::StopArm { host, arm } => {
             bake::end(agent, service);
-            let command = ArmCommand { host: host.clone(), seq, arm: *arm };
+            let command = ArmCommand { host: host.clone(), seq, arm: *arm, epoch: effect.epoch };
             arms::stop(agent, service, &command, progress)
         }
         _ => Err("this is the driver's to do, not a host's".to_owned()),

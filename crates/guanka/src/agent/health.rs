@@ -111,7 +111,7 @@ pub(super) fn tick(
     let every = Duration::from_millis(settings.declared.probe.every.0);
     for arm in [Arm::Blue, Arm::Green] {
         // An idle arm's port is held: there is nobody to ask.
-        if lock(&service.held).contains_key(&arm) {
+        if lock(&service.place).idle.contains(&arm) {
             continue;
         }
         let put = lock(&service.health).puts_question(arm, every);

@@ -12,8 +12,10 @@ use guanka_world::transport::wire::{Answer, LeaseView, Taking};
 use guanka_world::{clock, files, process};
 use serde::{Deserialize, Serialize};
 
+use super::effects::could_not;
 use super::service::Service;
 use super::stores::{Agent, lock};
+use super::verb::Verb;
 
 /// How long a lease holds without being renewed; it is renewed every 5 s.
 const TTL: Duration = Duration::from_secs(30);
@@ -74,9 +76,17 @@ pub(super) fn take(
             ends_in_ms: held.ends_in().as_millis() as u64,
         });
     }
-    let journal = agent.journal();
-    let epoch = journal.epoch(&service.name)? + 1;
-    journal.raise_epoch(&service.name, epoch)?;
+    // The helper keeps the highest epoch by itself: a journal that was lost does not begin anew.
+    let known = match agent.hands.view(&service.name) {
+        Ok(view) => view.epoch,
+        Err(why) => return Ok(could_not(&why)),
+    };
+    let epoch = agent.journal().epoch(&service.name)?.max(known) + 1;
+    agent.journal().raise_epoch(&service.name, epoch)?;
+    let raise = Verb::Raise { service: service.name.clone(), epoch };
+    if let refused @ Answer::Failed { .. } = agent.hands.answer(&raise) {
+        return Ok(refused);
+    }
     let stored = Stored { holder: holder.to_owned(), epoch, since_ms: clock::now_ms() };
     store(&agent.host, &service.name, &stored)?;
     *lease = Some(Lease { stored, renewed: Instant::now() });
@@ -116,17 +126,17 @@ fn is_gone(holder: &str) -> bool {
     let words: Vec<&str> = holder.split_whitespace().collect();
     let [.., "pid", pid, "start", start] = words.as_slice() else { return false };
     match (pid.parse(), start.parse::<u64>()) {
-        (Ok(pid), Ok(start)) => process::started(pid) != Some(start),
+        (Ok(pid), Ok(start)) => process::started(pid) != Some(start) && !process::is_hidden(pid),
         _ => false,
     }
 }
 
 fn path(host: &HostRoot, service: &ServiceName) -> PathBuf {
-    host.service_state(service).join("lease.json")
+    host.worker_service(service).join("lease.json")
 }
 
 fn store(host: &HostRoot, service: &ServiceName, stored: &Stored) -> Result<(), StoreError> {
-    files::make_state(host, service)?;
+    files::make_dir(&host.worker_service(service), 0o700)?;
     let text = serde_json::to_vec(stored).map_err(std::io::Error::other)?;
     files::replace(&path(host, service), &text, 0o600)?;
     Ok(())

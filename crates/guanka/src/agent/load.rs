@@ -14,7 +14,7 @@ use guanka_core::signals::window::{WINDOW, Window};
 use guanka_world::load::{self, Arrivals, LoadPlan, Nonce, RequestSpec};
 use guanka_world::store::metrics::Source;
 use guanka_world::transport::wire::{Answer, FailedKind};
-use guanka_world::{clock, ports, prove, proxy};
+use guanka_world::{clock, prove, proxy};
 
 use super::effects::could_not;
 use super::jobs::Progress;
@@ -120,8 +120,7 @@ fn plan(
     let declared = &settings.declared;
     let arm = idle_arm(agent, service)?;
     safe(declared, &gate.requests)?;
-    let allotted = ports::allotted(&agent.host, &service.name).map_err(|e| e.to_string())?;
-    let port = allotted.ok_or("the service has no ports")?.of(arm);
+    let port = service.ports().ok_or("the service has no ports")?.of(arm);
     let nonce = prove::Nonce::fresh().map_err(|error| error.to_string())?;
     lock(&service.log).ours.insert(nonce.as_str().to_owned());
     Ok(LoadPlan {
@@ -151,7 +150,8 @@ fn plan(
 /// Returns the arm that no user's request goes to; load on any other would be load on users.
 pub(super) fn idle_arm(agent: &Agent, service: &Service) -> Result<Arm, String> {
     let green = proxy::share::read(&agent.host, &service.name).map(|share| share.get());
-    let has = |arm: Arm| super::arms::owns_its_port(agent, service, arm);
+    let view = agent.hands.view(&service.name)?;
+    let has = |arm: Arm| view.arms.get(&arm).is_some_and(|arm| arm.owns_port);
     match green {
         // Before the first release nothing serves; blue is the arm it goes into.
         Some(0) if has(Arm::Green) => Ok(Arm::Green),

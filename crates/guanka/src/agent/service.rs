@@ -1,4 +1,5 @@
-//! One service on this host: its settings, its lease, its canary, its jobs, its arms' ports.
+//! One service on this host, as the worker keeps it: its settings, its lease, its jobs, its health,
+//! its log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -6,35 +7,43 @@ use std::sync::{Arc, Mutex};
 
 use guanka_core::facts::declared::{Declared, Indicator, Limit};
 use guanka_core::name::{Arm, ServiceName};
+use guanka_core::rollout::desired::Desired;
 use guanka_core::rollout::effect::Lane;
 use guanka_core::signals::request::Counting;
 use guanka_core::signals::route::RouteTable;
 use guanka_world::hostroot::HostRoot;
-use guanka_world::managers::{ArmStatus, Manager};
-use guanka_world::ports::{self, ArmPorts, HeldPort};
+use guanka_world::ports::ArmPorts;
 use guanka_world::{files, signals};
 use serde::{Deserialize, Serialize};
 
 use super::health::Health;
 use super::jobs::Jobs;
 use super::lease::Lease;
-use super::share::Canary;
-use super::stores::lock;
+use super::stores::{Agent, lock};
+use super::verb::View;
 
 /// A service.
 pub(super) struct Service {
     pub(super) name: ServiceName,
     pub(super) settings: Mutex<Option<Arc<Settings>>>,
     pub(super) lease: Mutex<Option<Lease>>,
-    pub(super) canary: Mutex<Option<Canary>>,
     pub(super) jobs: Jobs,
-    pub(super) held: Mutex<BTreeMap<Arm, HeldPort>>,
+    pub(super) place: Mutex<Place>,
     pub(super) health: Mutex<Health>,
     pub(super) log: Mutex<Followed>,
     /// The newest number of each lane of commands, with its epoch: an older one is refused.
     pub(super) newest: Mutex<BTreeMap<Lane, (u64, u64)>>,
     /// One effect at a time changes the service.
     pub(super) doing: Mutex<()>,
+}
+
+/// Where the service stands on the host, as the helper said last.
+#[derive(Default)]
+pub(super) struct Place {
+    ports: Option<ArmPorts>,
+    pub(super) access_log: Option<PathBuf>,
+    /// The arms whose ports the helper keeps: nobody is there.
+    pub(super) idle: BTreeSet<Arm>,
 }
 
 /// How far the service's access log was followed.
@@ -58,18 +67,13 @@ pub(super) struct Settings {
 }
 
 impl Service {
-    /// Reads what is stored of a service.
+    /// Reads what the worker stored of a service.
     pub(super) fn load(host: &HostRoot, name: &ServiceName) -> Self {
-        let read = |path: PathBuf| files::read_text(&path, 4 << 20).ok();
-        let settings = read(Self::settings_path(host, name))
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .map(Arc::new);
         Self {
-            settings: Mutex::new(settings),
+            settings: Mutex::default(),
             lease: Mutex::new(Lease::load(host, name)),
-            canary: Mutex::new(Canary::load(host, name)),
             jobs: Jobs::default(),
-            held: Mutex::default(),
+            place: Mutex::default(),
             health: Mutex::default(),
             log: Mutex::default(),
             newest: Mutex::default(),
@@ -78,42 +82,46 @@ impl Service {
         }
     }
 
-    /// Returns where a service's settings lie.
-    pub(super) fn settings_path(host: &HostRoot, name: &ServiceName) -> PathBuf {
-        host.service_state(name).join("settings.json")
-    }
-
-    /// Stores the settings and uses them from now on.
-    pub(super) fn configure(&self, host: &HostRoot, settings: Settings) -> std::io::Result<()> {
-        files::make_state(host, &self.name)?;
-        let text = serde_json::to_vec_pretty(&settings)?;
-        // Arguments of the program may hold secrets: root's alone.
-        files::replace(&Self::settings_path(host, &self.name), &text, 0o600)?;
+    /// Uses settings from now on.
+    pub(super) fn use_settings(&self, settings: Settings) {
         *lock(&self.settings) = Some(Arc::new(settings));
-        Ok(())
     }
 
     pub(super) fn settings(&self) -> Option<Arc<Settings>> {
         lock(&self.settings).clone()
     }
 
-    /// Takes the ports of arms that do not run, so that nobody else gets the service's requests. An
-    /// arm that is on its way up, or that its process manager will start again, has no listener
-    /// either: its port is its own, and so it is where the manager cannot tell.
-    pub(super) fn hold_idle_ports(&self, host: &HostRoot, manager: Option<&dyn Manager>) {
-        let Ok(Some(ports)) = ports::allotted(host, &self.name) else { return };
-        for arm in [Arm::Blue, Arm::Green] {
-            if lock(&self.held).contains_key(&arm) || ports::owner_of(ports.of(arm)).is_some() {
-                continue;
-            }
-            let status = manager.map(|manager| manager.status(&self.name, arm));
-            if matches!(status, None | Some(Ok(ArmStatus::Stopped)))
-                && let Ok(port) = ports::hold(ports.of(arm))
-            {
-                lock(&self.held).insert(arm, port);
-            }
-        }
+    /// Asks the helper where the service stands on the host, and remembers it for the clocks that
+    /// look many times a second.
+    pub(super) fn look(&self, agent: &Agent) {
+        let Ok(view) = agent.hands.view(&self.name) else { return };
+        self.place(&view);
     }
+
+    /// Remembers where the service stands.
+    pub(super) fn place(&self, view: &View) {
+        let idle = view.arms.iter().filter(|(_, arm)| arm.is_held).map(|(arm, _)| *arm);
+        *lock(&self.place) =
+            Place { ports: view.ports, access_log: view.access_log.clone(), idle: idle.collect() };
+    }
+
+    /// Returns the arms' ports, once they are allotted.
+    pub(super) fn ports(&self) -> Option<ArmPorts> {
+        lock(&self.place).ports
+    }
+
+    /// Returns the document of what the host is to be; the worker reads what the helper writes.
+    pub(super) fn desired(&self, host: &HostRoot) -> Desired {
+        files::read_text(&host.desired(&self.name), 1 << 20)
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default()
+    }
+}
+
+/// Returns where the helper keeps a service's settings.
+pub(super) fn settings_path(host: &HostRoot, name: &ServiceName) -> PathBuf {
+    host.service_state(name).join("settings.json")
 }
 
 impl Settings {
@@ -158,62 +166,5 @@ impl Settings {
         thresholds.sort_unstable();
         thresholds.dedup();
         thresholds
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use guanka_core::name::{Arm, ServiceName};
-    use guanka_core::quantity::Millis;
-    use guanka_world::hostroot::HostRoot;
-    use guanka_world::managers::spec::ArmSpec;
-    use guanka_world::managers::{ArmStatus, Installed, Manager, ManagerError};
-    use guanka_world::ports;
-
-    use super::super::stores::lock;
-    use super::Service;
-
-    /// A manager that knows what the arms do and nothing else.
-    struct Says(fn(Arm) -> Option<ArmStatus>);
-
-    impl Manager for Says {
-        fn status(&self, _: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError> {
-            let silent = || ManagerError::Unreachable { text: "no answer".to_owned() };
-            (self.0)(arm).ok_or_else(silent)
-        }
-        fn install(&self, _: &ArmSpec) -> Result<Installed, ManagerError> {
-            unreachable!("only asked")
-        }
-        fn start(&self, _: &ServiceName, _: Arm) -> Result<ArmStatus, ManagerError> {
-            unreachable!("only asked")
-        }
-        fn stop(&self, _: &ServiceName, _: Arm, _: Millis) -> Result<(), ManagerError> {
-            unreachable!("only asked")
-        }
-        fn remove(&self, _: &ServiceName, _: Arm, _: Millis) -> Result<(), ManagerError> {
-            unreachable!("only asked")
-        }
-    }
-
-    fn held_when(status: fn(Arm) -> Option<ArmStatus>) -> Vec<Arm> {
-        let dir = tempfile::tempdir().expect("a folder");
-        let host = HostRoot::new(dir.path());
-        let name = ServiceName::new("shop", "demo").expect("a good name");
-        ports::allot(&host, &name).expect("two ports");
-        let service = Service::load(&host, &name);
-        service.hold_idle_ports(&host, Some(&Says(status)));
-        lock(&service.held).keys().copied().collect()
-    }
-
-    #[test]
-    fn the_port_of_an_arm_on_its_way_up_is_not_taken_from_it() {
-        let blue_starts = |arm| match arm {
-            Arm::Blue => Some(ArmStatus::Starting),
-            Arm::Green => Some(ArmStatus::Stopped),
-        };
-        assert_eq!(held_when(blue_starts), [Arm::Green]);
-        assert_eq!(held_when(|_| Some(ArmStatus::Retrying { why: "x".to_owned() })), []);
-        assert_eq!(held_when(|_| None), []);
-        assert_eq!(held_when(|_| Some(ArmStatus::Stopped)), [Arm::Blue, Arm::Green]);
     }
 }

@@ -1,4 +1,4 @@
-//! What the agent holds: its root, its stores, its services.
+//! What the worker holds: its root, its stores, its services, the way to the helper.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,14 +10,16 @@ use guanka_world::store::StoreError;
 use guanka_world::store::audit::AuditLog;
 use guanka_world::store::journal::Journal;
 use guanka_world::store::metrics::Metrics;
-use guanka_world::{clock, files, proxy};
+use guanka_world::{clock, files};
 
-use super::arms;
+use super::hands::{Hands, UNFIT};
 use super::service::Service;
+use super::verb::{Reply, Verb};
 
-/// The agent of one root.
+/// The agent of one root, its worker half.
 pub(super) struct Agent {
     pub(super) host: HostRoot,
+    pub(super) hands: Hands,
     journal: Mutex<Journal>,
     audit: Mutex<AuditLog>,
     metrics: Mutex<Metrics>,
@@ -25,40 +27,30 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// Opens the stores, puts this program where arms are started from, and knows again every
-    /// service that was configured.
-    pub(super) fn open(host: HostRoot) -> Result<Self, StoreError> {
-        files::make_dir(&host.state(), 0o711)?;
-        install_launcher(&host)?;
-        let state = host.state();
+    /// Opens the stores and knows again every service that was configured.
+    pub(super) fn open(host: HostRoot, hands: Hands) -> Result<Self, StoreError> {
+        let state = host.worker_state();
+        files::make_dir(&state, 0o700)?;
         let agent = Self {
             journal: Mutex::new(Journal::open(&state.join("journal.db"))?),
             audit: Mutex::new(AuditLog::open(&state.join("audit.db"))?),
             metrics: Mutex::new(Metrics::open(&state.join("metrics.db"))?),
             services: Mutex::default(),
+            hands,
             host,
         };
-        for name in files::folder_names(&state)? {
-            if let Ok(service) = ServiceName::try_from(name)
-                && Service::settings_path(&agent.host, &service).is_file()
-            {
-                agent.service(&service);
+        let unfit = || io::Error::other(UNFIT);
+        match agent.hands.ask(&Verb::Services)? {
+            Reply::Services(known) => {
+                for settings in known {
+                    let service = agent.service(&settings.declared.service);
+                    service.use_settings(settings);
+                    service.look(&agent);
+                }
             }
+            _ => return Err(unfit().into()),
         }
         Ok(agent)
-    }
-
-    /// Puts right what a kill may have left: a change of nginx half done, releases half staged,
-    /// arms' ports not held.
-    pub(super) fn recover(&self) {
-        // A host without nginx, or with one that fails its own test, is found again and said when
-        // something is asked of it.
-        let _ = proxy::recover(&self.host);
-        for service in self.all() {
-            let manager = arms::manager(self, &service).ok();
-            let _ = guanka_world::releases::Store::new(&self.host, &service.name).recover();
-            service.hold_idle_ports(&self.host, manager.as_deref());
-        }
     }
 
     /// Returns a service, known from now on.
@@ -103,22 +95,4 @@ impl Agent {
 /// Locks; a thread that panicked while it held the lock has left plain data behind.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Copies this program to where process managers start it from, unless it is there already.
-fn install_launcher(host: &HostRoot) -> io::Result<()> {
-    let launcher = host.at("/opt/guanka/bin/guanka");
-    let own = guanka_world::process::own_program()?;
-    if own == launcher {
-        return Ok(());
-    }
-    let is_same = launcher.is_file()
-        && guanka_world::hash::of_file(&launcher)? == guanka_world::hash::of_file(&own)?;
-    if is_same {
-        return Ok(());
-    }
-    for folder in ["/opt/guanka", "/opt/guanka/bin"] {
-        files::make_dir(&host.at(folder), 0o755)?;
-    }
-    files::replace(&launcher, &files::read_bytes(&own, 1 << 30)?, 0o755)
 }

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use guanka_core::signals::window::{WINDOW, Window};
 use guanka_parse::accesslog;
+use guanka_world::clock;
 use guanka_world::ports::ArmPorts;
 use guanka_world::signals::follow::{Follower, Start};
 use guanka_world::store::metrics::Source;
-use guanka_world::{clock, proxy};
 
 use super::service::{Followed, Service, Settings};
 use super::stores::{Agent, lock};
@@ -27,8 +27,8 @@ pub(super) fn tick(
 ) -> Result<(), String> {
     let mut log = lock(&service.log);
     if log.follower.is_none() {
-        let path = proxy::access_log_of(&agent.host, &service.name)
-            .ok_or("the service has no access log")?;
+        let path = lock(&service.place).access_log.clone();
+        let path = path.ok_or("the service has no access log")?;
         let committed = agent.metrics().positions(&service.name).map_err(|e| e.to_string())?;
         let follower = Follower::new(&path, &committed, Start::AtBeginning);
         log.follower = Some(follower.map_err(|error| error.to_string())?);

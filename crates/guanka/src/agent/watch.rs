@@ -1,25 +1,20 @@
-//! The agent's own clock: leases that run out, the log, the probes, the bake's traffic. It has no
-//! orders; it keeps what was ordered.
+//! The worker's own clock: the log, the probes, the bake's traffic. It has no orders; it keeps what
+//! was ordered.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
 
 use guanka_core::quantity::Millis;
-use guanka_world::{clock, ports};
+use guanka_world::clock;
 
 use super::stores::Agent;
-use super::{bake, health, rotation, share, traffic};
+use super::{bake, health, traffic};
 
-/// How often the agent looks: fast enough that a canary's lease ends within its own length plus
-/// little, slow enough to cost nothing.
+/// How often the log is read.
 const EVERY: Millis = Millis(500);
 
 /// How often probes that are due are looked for.
 const PROBES: Millis = Millis(50);
-
-/// How often the sizes of logs are looked at.
-const SIZES: Millis = Millis::from_secs(10);
 
 /// How long 10 s windows are kept beyond the longest gate.
 const KEPT_MS: u64 = 10 * 86_400_000;
@@ -30,12 +25,9 @@ pub(super) fn start(agent: &Arc<Agent>) {
     thread::spawn(move || {
         loop {
             for service in watched.all() {
-                share::expire(&watched, &service);
                 bake::tick(&watched, &service);
                 let Some(settings) = service.settings() else { continue };
-                let Ok(Some(allotted)) = ports::allotted(&watched.host, &service.name) else {
-                    continue;
-                };
+                let Some(allotted) = service.ports() else { continue };
                 // A log that cannot be read leaves windows out, and the gate sees uncovered time.
                 let _ = traffic::tick(&watched, &service, &settings, allotted);
             }
@@ -48,21 +40,11 @@ pub(super) fn start(agent: &Arc<Agent>) {
         loop {
             for service in probed.all() {
                 let Some(settings) = service.settings() else { continue };
-                if let Ok(Some(allotted)) = ports::allotted(&probed.host, &service.name) {
+                if let Some(allotted) = service.ports() {
                     health::tick(&probed, &service, &settings, allotted);
                 }
             }
             clock::pause(PROBES);
-        }
-    });
-    let kept = Arc::clone(agent);
-    thread::spawn(move || {
-        let mut noted = BTreeSet::new();
-        loop {
-            for service in kept.all() {
-                rotation::tick(&kept, &service, &mut noted);
-            }
-            clock::pause(SIZES);
         }
     });
     let pruned = Arc::clone(agent);

@@ -10,6 +10,7 @@ use guanka_world::managers::own_unit;
 use guanka_world::transport::bridge;
 use serde_json::json;
 
+use crate::agent::Half;
 use crate::drive::link;
 use crate::failure::codes::AGENT;
 use crate::failure::{Exit, Failure, because};
@@ -21,6 +22,12 @@ pub(crate) struct Args {
     /// The host's root: / or a folder laid out like a host.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
+    /// Only the half that is root and does what the other half asks; a unit starts that one.
+    #[arg(long, conflicts_with_all = ["worker", "connect", "install"])]
+    helper: bool,
+    /// Only the half without privileges.
+    #[arg(long, conflicts_with_all = ["connect", "install"])]
+    worker: bool,
     /// Connect the agent to standard input and output: what runs at the far end of ssh.
     #[arg(long, conflicts_with = "install")]
     connect: bool,
@@ -51,7 +58,12 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
             Failure::new(&AGENT, doing, because(&error))
         });
     }
-    crate::agent::serve(host).map(|()| Exit::Done)
+    let half = match (args.helper, args.worker) {
+        (true, _) => Half::Helper,
+        (_, true) => Half::Worker,
+        _ => Half::Both,
+    };
+    crate::agent::serve(host, half).map(|()| Exit::Done)
 }
 
 fn install(host: &HostRoot, key: Option<&str>, terminal: &Terminal) -> Result<Exit, Failure> {

@@ -117,6 +117,8 @@ const ZH: &[(&str, &str)] = &[
     ("audit show.root", "主机的根目录。"),
     ("agent", "守护一台主机;没有运行时,其他命令会自动启动它。"),
     ("agent.root", "主机的根目录。"),
+    ("agent.helper", "只运行有 root 权限的那一半,由单元启动;它只做另一半请求的事。"),
+    ("agent.worker", "只运行没有特权的那一半。"),
     ("agent.connect", "把 agent 接到标准输入输出:ssh 在远端运行的就是它。"),
     ("agent.install", "把本程序、它的单元与用户安装到位,并随系统启动 agent。"),
     ("agent.authorize", "与 --install 同用:一把只能与 agent 通话的 ssh 公钥。"),

@@ -117,6 +117,9 @@ fn show(terminal: &Terminal, service: &ServiceName, seen: &HostView, rollout: Op
         );
         terminal.line(&format!("    {}", terminal.said(&text)));
     }
+    for drift in &seen.drift {
+        terminal.line(&format!("    {}", terminal.said(drift)));
+    }
     if let Some(lease) = &seen.lease {
         let secs = lease.ends_in_ms.div_ceil(1000);
         let text = Said::new(

@@ -1,5 +1,5 @@
-//! The agent's own place on a machine: its unit, the user that may talk to it and do nothing else,
-//! the file of who is trusted. Everything may be done again; what a person has changed in the file
+//! The agent's own place on a machine: the units of its two halves, the worker's user, the user that
+//! may talk to it and do nothing else, the file of who is trusted. Everything may be done again; what a person has changed in the file
 //! of trust stays.
 
 use std::fs;
@@ -14,26 +14,30 @@ use crate::files;
 use crate::hostroot::HostRoot;
 use crate::process;
 
-/// The unit's name.
+/// The worker's unit, which brings the helper's.
 const UNIT: &str = "guanka-agent.service";
+/// The helper's unit.
+const HELPER_UNIT: &str = "guanka-helper.service";
 /// The user that logs in to talk to the agent, and its group, which may use the socket.
 pub const USER: &str = "guanka";
+/// The user that the worker runs as; its group is that of the sockets.
+pub const WORKER: &str = "guanka-agent";
 /// That user's home: root's own, so that only root decides which keys log in.
 const HOME: &str = "/opt/guanka/home";
+/// Where an administrator's units lie.
+const UNITS: &str = "/etc/systemd/system";
 /// How long `systemctl` or `useradd` may take.
 const LIMIT: Millis = Millis::from_secs(30);
 
 /// It needs root for units, releases and nginx's files; what it never needs is taken away.
-const TEXT: &str = "# Written by guanka; an edit here is lost at the next update.
+const HELPER_TEXT: &str = "# Written by guanka; an edit here is lost at the next update.
 [Unit]
-Description=guanka agent
+Description=guanka agent: the half that is root
 Documentation=man:systemd.service(5)
-Wants=network-online.target
-After=network-online.target
 
 [Service]
 Type=exec
-ExecStart=/opt/guanka/bin/guanka agent --root /
+ExecStart=/opt/guanka/bin/guanka agent --root / --helper
 Restart=always
 RestartSec=1
 KillMode=process
@@ -50,6 +54,54 @@ MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 UMask=0022
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// It reads what strangers send: logs, answers to probes, messages. It may write its own folder and
+/// its socket's, and nothing else.
+const WORKER_TEXT: &str = "# Written by guanka; an edit here is lost at the next update.
+[Unit]
+Description=guanka agent
+Documentation=man:systemd.service(5)
+Wants=network-online.target
+Requires=guanka-helper.service
+After=network-online.target guanka-helper.service
+
+[Service]
+Type=exec
+User=guanka-agent
+Group=guanka
+ExecStart=/opt/guanka/bin/guanka agent --root / --worker
+Restart=always
+RestartSec=1
+LimitNOFILE=65536
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ReadWritePaths=/var/lib/guanka/agent /run/guanka
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+UMask=0077
 
 [Install]
 WantedBy=multi-user.target
@@ -72,10 +124,10 @@ pub struct Done {
 
 /// Returns whether the machine has the agent's unit and a systemd that starts it.
 pub fn is_installed(host: &HostRoot) -> bool {
-    runs_systemd(host) && unit_file(host).is_file()
+    runs_systemd(host) && unit_file(host, UNIT).is_file()
 }
 
-/// Starts the agent by its unit.
+/// Starts the agent by its units.
 pub fn start() -> io::Result<()> {
     systemctl(&["start", UNIT])
 }
@@ -92,7 +144,7 @@ pub fn install(host: &HostRoot, key: Option<&str>) -> io::Result<Done> {
     if own != launcher {
         put(&launcher, &files::read_bytes(&own, 1 << 30)?, 0o755, &mut done)?;
     }
-    make_user(host)?;
+    make_users(host)?;
     files::make_dir(&host.at("/etc/guanka"), 0o755)?;
     let trust = host.at("/etc/guanka/trust.toml");
     if !trust.exists() {
@@ -102,11 +154,14 @@ pub fn install(host: &HostRoot, key: Option<&str>) -> io::Result<Done> {
         authorize(host, key, &mut done)?;
     }
     if runs_systemd(host) {
-        put(&unit_file(host), TEXT.as_bytes(), 0o644, &mut done)?;
+        for (unit, text) in [(HELPER_UNIT, HELPER_TEXT), (UNIT, WORKER_TEXT)] {
+            put(&unit_file(host, unit), text.as_bytes(), 0o644, &mut done)?;
+        }
         systemctl(&["daemon-reload"])?;
-        systemctl(&["enable", UNIT])?;
-        let needs_it = done.written.iter().any(|p| *p == launcher || *p == unit_file(host));
-        systemctl(&[if needs_it { "restart" } else { "start" }, UNIT])?;
+        systemctl(&["enable", HELPER_UNIT, UNIT])?;
+        let of_ours = |p: &PathBuf| *p == launcher || p.starts_with(host.at(UNITS));
+        let needs_it = done.written.iter().any(of_ours);
+        systemctl(&[if needs_it { "restart" } else { "start" }, HELPER_UNIT, UNIT])?;
         done.is_enabled = true;
     }
     Ok(done)
@@ -116,8 +171,8 @@ fn runs_systemd(host: &HostRoot) -> bool {
     host.is_machine() && Path::new("/run/systemd/system").is_dir()
 }
 
-fn unit_file(host: &HostRoot) -> PathBuf {
-    host.at("/etc/systemd/system").join(UNIT)
+fn unit_file(host: &HostRoot, unit: &str) -> PathBuf {
+    host.at(UNITS).join(unit)
 }
 
 /// Writes a file that differs.
@@ -130,16 +185,83 @@ fn put(path: &Path, bytes: &[u8], mode: u32, done: &mut Done) -> io::Result<()> 
     Ok(())
 }
 
-/// Makes the user that logs in. `*` is no password and, other than `!`, no lock for sshd.
-fn make_user(host: &HostRoot) -> io::Result<()> {
+/// Makes the user that logs in and the worker's. `*` is no password and, other than `!`, no lock
+/// for sshd.
+fn make_users(host: &HostRoot) -> io::Result<()> {
     let passwd = files::read_text(&host.at("/etc/passwd"), 16 << 20)?;
-    if passwd.lines().any(|line| line.split(':').next() == Some(USER)) || !host.is_machine() {
+    let is_there = |user: &str| passwd.lines().any(|line| line.split(':').next() == Some(user));
+    if !host.is_machine() {
         return Ok(());
     }
-    let mut command = Command::new("useradd");
-    command.args(["--system", "--user-group", "--no-create-home", "--home-dir", HOME]);
-    command.args(["--shell", "/bin/sh", "--password", "*", USER]);
-    succeed(&mut command)
+    if !is_there(USER) {
+        let mut command = Command::new("useradd");
+        command.args(["--system", "--user-group", "--no-create-home", "--home-dir", HOME]);
+        command.args(["--shell", "/bin/sh", "--password", "*", USER]);
+        succeed(&mut command)?;
+    }
+    if !is_there(WORKER) {
+        let mut command = Command::new("useradd");
+        command.args(["--system", "--gid", USER, "--no-create-home", "--home-dir", "/"]);
+        command.args(["--shell", "/usr/sbin/nologin", WORKER]);
+        succeed(&mut command)?;
+    }
+    Ok(())
+}
+
+/// The user and group of the agent's worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerUser {
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+/// Returns whom the worker runs as. On a machine whose root we are it has a user of its own, made
+/// where it is missing; below any other root, and without root, there is nobody but the caller.
+pub fn worker_user(host: &HostRoot) -> io::Result<Option<WorkerUser>> {
+    if !host.is_machine() || !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    make_users(host)?;
+    let passwd = files::read_text(&host.at("/etc/passwd"), 16 << 20)?;
+    let found = passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        if fields.first() != Some(&WORKER) {
+            return None;
+        }
+        Some(WorkerUser { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+    });
+    let none = || io::Error::new(io::ErrorKind::NotFound, "useradd made no user guanka-agent");
+    found.map(Some).ok_or_else(none)
+}
+
+/// Has a command run as the worker's user, with that user's group and no other.
+pub fn run_as_worker(command: &mut Command, worker: Option<WorkerUser>) {
+    if let Some(WorkerUser { uid, gid }) = worker {
+        std::os::unix::process::CommandExt::gid(command, gid);
+        std::os::unix::process::CommandExt::uid(command, uid);
+    }
+}
+
+/// Makes the folders that the worker writes to: its state and its socket's.
+pub fn make_worker_folders(host: &HostRoot, worker: Option<WorkerUser>) -> io::Result<()> {
+    for (folder, mode) in [(host.worker_state(), 0o700), (host.at("/run/guanka"), 0o755)] {
+        files::make_dir(&folder, mode)?;
+        if let Some(WorkerUser { uid, gid }) = worker {
+            std::os::unix::fs::chown(&folder, Some(uid), Some(gid))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives the helper's socket to the worker alone.
+pub fn give_helper_socket(socket: &Path, worker: Option<WorkerUser>) -> io::Result<()> {
+    let Some(WorkerUser { uid, .. }) = worker else { return Ok(()) };
+    if let Some(folder) = socket.parent() {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    }
+    std::os::unix::fs::chown(socket, Some(uid), None)
 }
 
 /// Lets a public key talk to the agent, and to nothing else: no terminal, no forwarding, no other
@@ -195,24 +317,17 @@ fn succeed(command: &mut Command) -> io::Result<()> {
     Err(io::Error::other(format!("{}: {}", output.argv.join(" "), text.trim())))
 }
 
-/// Gives a socket to the group that may talk to the agent, where there is one.
+/// Opens the agent's socket to the group that may talk to the agent, where the process is the
+/// worker's user: the socket is of its group then.
 pub fn give_socket(host: &HostRoot, socket: &Path) -> io::Result<()> {
-    let groups = files::read_text(&host.at("/etc/group"), 16 << 20).unwrap_or_default();
-    let gid = groups.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        if fields.first() != Some(&USER) {
-            return None;
-        }
-        fields.get(2)?.parse::<u32>().ok()
-    });
-    let Some(gid) = gid.filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
-    std::os::unix::fs::chown(socket, None, Some(gid))?;
-    fs::set_permissions(socket, fs::Permissions::from_mode(0o660))
+    let is_worker = host.is_machine() && !rustix::process::geteuid().is_root();
+    let mode = if is_worker { 0o660 } else { 0o600 };
+    fs::set_permissions(socket, fs::Permissions::from_mode(mode))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TEXT, plain_key};
+    use super::{HELPER_TEXT, WORKER_TEXT, plain_key};
 
     #[test]
     fn a_key_is_two_plain_words_or_refused() {
@@ -231,10 +346,12 @@ mod tests {
     }
 
     #[test]
-    fn the_unit_reads_back_without_a_problem() {
-        let (unit, problems) = guanka_parse::systemd::read(("a", "a", TEXT), &[]);
-        assert!(problems.is_empty(), "{problems:?}");
-        let start = unit.last("Service", "ExecStart").map(|entry| entry.value.as_str());
-        assert_eq!(start, Some("/opt/guanka/bin/guanka agent --root /"));
+    fn the_units_read_back_without_a_problem() {
+        for (text, half) in [(HELPER_TEXT, "--helper"), (WORKER_TEXT, "--worker")] {
+            let (unit, problems) = guanka_parse::systemd::read(("a", "a", text), &[]);
+            assert!(problems.is_empty(), "{problems:?}");
+            let start = unit.last("Service", "ExecStart").map(|entry| entry.value.clone());
+            assert_eq!(start, Some(format!("/opt/guanka/bin/guanka agent --root / {half}")));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The asking side: one connection to an agent, to its socket or over ssh, one request and one
+//! The asking side: one connection to an agent or its helper, to a socket or over ssh, one request and one
 //! answer at a time, each with a time limit.
 
 use std::io;
@@ -7,10 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use guanka_core::quantity::Millis;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::frame::{self, FrameKind};
 use super::ssh::{self, Options, Ssh, Target};
-use super::wire::{Answer, Request};
 
 /// A connection to an agent.
 pub struct Client {
@@ -38,16 +39,16 @@ impl Client {
     }
 
     /// Asks and waits for the answer.
-    pub fn ask(&mut self, request: &Request) -> io::Result<Answer> {
+    pub fn ask<Q: Serialize, A: DeserializeOwned>(&mut self, request: &Q) -> io::Result<A> {
         self.ask_with_files(request, &mut std::iter::empty())
     }
 
     /// Asks, sends the files that belong to the request, and waits for the answer.
-    pub fn ask_with_files(
+    pub fn ask_with_files<Q: Serialize, A: DeserializeOwned>(
         &mut self,
-        request: &Request,
+        request: &Q,
         files: &mut dyn Iterator<Item = io::Result<Vec<u8>>>,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<A> {
         let asked = self.converse(request, files);
         asked.map_err(|error| match self.ssh.as_mut().and_then(Ssh::fault) {
             Some(fault) => io::Error::other(fault),
@@ -55,11 +56,11 @@ impl Client {
         })
     }
 
-    fn converse(
+    fn converse<Q: Serialize, A: DeserializeOwned>(
         &mut self,
-        request: &Request,
+        request: &Q,
         files: &mut dyn Iterator<Item = io::Result<Vec<u8>>>,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<A> {
         let message = serde_json::to_vec(request).map_err(io::Error::other)?;
         frame::write(&mut self.stream, FrameKind::Message, &message)?;
         for file in files {

@@ -1,5 +1,5 @@
 //! The answering side: a unix socket that only its owner may use, one thread a connection, bounded
-//! in number.
+//! in number. What is asked and answered is the caller's: the agent's messages, or the helper's.
 
 use std::fs;
 use std::io;
@@ -12,9 +12,10 @@ use std::thread;
 use std::time::Duration;
 
 use guanka_core::quantity::Millis;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::frame::{self, FrameKind};
-use super::wire::{Answer, Request};
 use crate::clock;
 use crate::files::Lock;
 
@@ -33,7 +34,10 @@ pub struct Session<'a> {
 }
 
 /// What answers a request; files may follow it on the session.
-pub type Answering = dyn Fn(Request, &mut Session<'_>) -> Answer + Send + Sync;
+pub type Answering<Q, A> = dyn Fn(Q, &mut Session<'_>) -> A + Send + Sync;
+
+/// Who may ask, by the user that the kernel names for the peer.
+pub type Admitting = dyn Fn(u32) -> bool + Send + Sync;
 
 /// A socket to answer on.
 pub struct Server {
@@ -69,11 +73,33 @@ impl Server {
         Ok(Self { listener, _lock: lock })
     }
 
-    /// Answers for ever.
-    pub fn serve(&self, answer: Arc<Answering>) -> io::Result<()> {
+    /// Answers everybody who may open the socket, for ever.
+    pub fn serve<Q, A>(&self, answer: Arc<Answering<Q, A>>) -> io::Result<()>
+    where
+        Q: DeserializeOwned + 'static,
+        A: Serialize + 'static,
+    {
+        self.serve_only(&|_| true, answer)
+    }
+
+    /// Answers for ever those whose user is admitted; others are hung up on.
+    pub fn serve_only<Q, A>(
+        &self,
+        admits: &Admitting,
+        answer: Arc<Answering<Q, A>>,
+    ) -> io::Result<()>
+    where
+        Q: DeserializeOwned + 'static,
+        A: Serialize + 'static,
+    {
         let open = Arc::new(AtomicUsize::new(0));
         for stream in self.listener.incoming() {
             let stream = stream?;
+            if !rustix::net::sockopt::socket_peercred(&stream)
+                .is_ok_and(|peer| admits(peer.uid.as_raw()))
+            {
+                continue;
+            }
             if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
                 open.fetch_sub(1, Ordering::SeqCst);
                 continue;
@@ -89,7 +115,10 @@ impl Server {
     }
 }
 
-fn converse(mut stream: UnixStream, answer: &Answering) -> io::Result<()> {
+fn converse<Q: DeserializeOwned, A: Serialize>(
+    mut stream: UnixStream,
+    answer: &Answering<Q, A>,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_write_timeout(Some(IDLE))?;
     while let Some((kind, bytes)) = frame::read(&mut stream)? {

@@ -382,6 +382,9 @@ pub struct HostView {
     pub site: Option<String>,
     /// Lines of the access log that could not be understood.
     pub broken_lines: u64,
+    /// In what the host differs from what was ordered.
+    #[serde(default)]
+    pub drift: Vec<Said>,
 }
 
 /// An arm.

@@ -15,7 +15,7 @@ use guanka_core::quantity::{Millis, SharePercent};
 use guanka_core::signals::slot::Slot;
 use guanka_world::clock;
 use guanka_world::ports::{self, ArmPorts};
-use guanka_world::prove::{NotProven, Proof, Question, prove};
+use guanka_world::prove::{NotProven, Proof, Question, program_on, prove};
 use guanka_world::proxy::share::{self, Swapped};
 use guanka_world::proxy::{self, Applied, InstallError, Nginx, Turnover, Wiring, WiringError};
 
@@ -53,6 +53,8 @@ impl Wired {
 
     fn prove(&self, green: u8) -> Result<Proof, NotProven> {
         let proxy = root::proxy(self.sticky.clone());
+        let ports = self.ports;
+        let serving = move |arm: Arm| program_on(ports.of(arm));
         let question = Question {
             service: &service(),
             domain: &proxy.domain,
@@ -62,6 +64,7 @@ impl Wired {
             ports: self.ports,
             green: root::share(green),
             programs: &self.programs,
+            serving: &serving,
             path: "/",
             limit: Millis(5000),
         };

@@ -215,7 +215,13 @@ impl Drop for Ground {
 /// Ends the agent of a root: the process of this very program with this very root.
 pub(crate) fn kill_agent(guanka: &Path, root: &Path) -> Result<()> {
     let own = fs::canonicalize(guanka).context("find guanka")?;
-    for entry in fs::read_dir("/proc").context("read /proc")?.flatten() {
+    // A helper's worker ends with it; ended first it would be started again.
+    let mut entries: Vec<_> = fs::read_dir("/proc").context("read /proc")?.flatten().collect();
+    entries.sort_by_key(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == b"--worker")
+    });
+    for entry in entries {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else {
             continue;
         };

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 const MOVING: &[&str] = &[
     "run",
     "tmp",
+    "var/lib/guanka/agent",
     "var/log",
     "var/run",
     "www/wwwlogs",
@@ -20,9 +21,8 @@ const MOVING: &[&str] = &[
     "www/server/panel/plugin/supervisor/log",
 ];
 
-/// What the agent writes by itself, wherever a service's folder is: what happened, what was
-/// counted, who drives.
-const KEPT: &[&str] = &["journal.db", "audit.db", "metrics.db", "lease.json", "reports"];
+/// What the agent writes by itself in a service's folder: who drives.
+const KEPT: &[&str] = &["desired.json"];
 
 /// What the agent puts on a host when it is started there for the first time.
 const OWN: &[&str] = &["opt/guanka/bin", "var/lib/guanka"];

@@ -17,7 +17,10 @@ pub(super) const CASES: &[Case] = &[
     ("plan over SSH changes nothing", planned),
     ("first release: built here, runs there as a systemd unit, not as root", first),
     ("a second release under users: nobody fails", second),
-    ("the agent killed: started again by systemd, the rollout can go on", agent_killed),
+    (
+        "each half of the agent killed: started again by systemd, the rollout can go on",
+        agent_killed,
+    ),
     ("power cut: share, arms and agent are back as before", power_cut),
     ("logs rotate under users: no line lost or doubled", rotated),
     ("rollback over SSH under users: nobody fails", rolled_back),
@@ -58,14 +61,20 @@ fn second(ground: &mut Ground) -> Result<()> {
 }
 
 fn agent_killed(ground: &mut Ground) -> Result<()> {
-    let unit = "guanka-agent.service";
-    ground.machine.run(&["systemctl", "kill", "--signal=KILL", unit])?;
-    process::wait_for("the agent is back", BACK, || {
-        let answer = ground.project_call(&["status"]).ok()?;
-        (answer.code == Some(0)).then_some(())
-    })?;
-    ensure!(ground.machine.is_active(unit), "it was not systemd that started it");
-    ground.serves("2")
+    let units = ["guanka-agent.service", "guanka-helper.service"];
+    for killed in [&units[..1], &units[1..], &units[..]] {
+        let words = ["systemctl", "kill", "--signal=KILL"];
+        ground.machine.run(&[&words[..], killed].concat())?;
+        process::wait_for("the agent is back", BACK, || {
+            let answer = ground.project_call(&["status"]).ok()?;
+            (answer.code == Some(0)).then_some(())
+        })?;
+        for unit in units {
+            ensure!(ground.machine.is_active(unit), "it was not systemd that started {unit}");
+        }
+        ground.serves("2")?;
+    }
+    Ok(())
 }
 
 fn power_cut(ground: &mut Ground) -> Result<()> {

@@ -40,6 +40,9 @@ fn wrong_fingerprint(ground: &mut Ground) -> Result<()> {
     Ok(())
 }
 
+/// The unit of the agent's root half.
+const HELPER: &str = "guanka-helper.service";
+
 /// Returns the fingerprint as the host itself says it.
 fn fingerprint(ground: &Ground) -> Result<String> {
     let key = "/etc/ssh/ssh_host_ed25519_key.pub";
@@ -51,12 +54,19 @@ fn added(ground: &mut Ground) -> Result<()> {
     let print = fingerprint(ground)?;
     ground.call(&["host", "add", HOST, "--fingerprint", &print])?.exits(0)?;
     let machine = &ground.machine;
-    machine.run(&["systemctl", "is-enabled", "guanka-agent.service"])?;
-    ensure!(machine.is_active("guanka-agent.service"), "the agent does not run");
+    for (unit, user) in [("guanka-agent.service", "guanka-agent"), (HELPER, "root")] {
+        machine.run(&["systemctl", "is-enabled", unit])?;
+        ensure!(machine.is_active(unit), "{unit} does not run");
+        let shown = machine.run(&["systemctl", "show", "--property=MainPID", "--value", unit])?;
+        let owner = machine.run(&["stat", "-c", "%U", &format!("/proc/{}", shown.trim())])?;
+        ensure!(owner.trim() == user, "{unit} runs as {owner}");
+    }
     let modes = machine.run(&["stat", "-c", "%a %U", "/etc/guanka/trust.toml"])?;
     ensure!(modes.trim() == "600 root", "trust.toml is {modes}");
     let socket = machine.run(&["stat", "-c", "%a %U %G", "/run/guanka/agent.sock"])?;
-    ensure!(socket.trim() == "660 root guanka", "the socket is {socket}");
+    ensure!(socket.trim() == "660 guanka-agent guanka", "the socket is {socket}");
+    let hands = machine.run(&["stat", "-c", "%a %U", "/run/guanka-helper/helper.sock"])?;
+    ensure!(hands.trim() == "600 guanka-agent", "the helper's socket is {hands}");
     let left = machine.run(&["sh", "-c", "ls -d /tmp/guanka.* 2>/dev/null || true"])?;
     ensure!(left.trim().is_empty(), "left behind: {left}");
     Ok(())

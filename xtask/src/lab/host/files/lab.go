@@ -105,6 +105,7 @@ var wants = map[string]func() error{
 	"open a raw socket":        func() error { return socket(syscall.AF_INET, syscall.SOCK_RAW) },
 	"open a packet socket":     func() error { return socket(syscall.AF_PACKET, syscall.SOCK_RAW) },
 	"talk to guanka's agent":   func() error { return dial("/run/guanka/agent.sock") },
+	"talk to guanka's helper":  func() error { return dial("/run/guanka-helper/helper.sock") },
 	"talk to systemd's socket": func() error { return dial("/run/systemd/private") },
 	"map memory to write and run": func() error {
 		_, err := syscall.Mmap(-1, 0, 4096, syscall.PROT_WRITE|syscall.PROT_EXEC, syscall.MAP_ANON|syscall.MAP_PRIVATE)

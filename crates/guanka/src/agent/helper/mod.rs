@@ -1,0 +1,165 @@
+//! The helper: the small half of the agent that is root. It does a score of typed verbs for the
+//! worker, keeps what a host is to be as a document, and refuses an older driver whatever the
+//! worker says.
+
+mod arms;
+mod keeping;
+mod place;
+mod reconcile;
+mod rotation;
+mod service;
+mod share;
+mod watch;
+
+use std::io;
+use std::sync::Arc;
+
+use guanka_core::name::ServiceName;
+use guanka_core::rollout::desired::Admission;
+use guanka_world::hostroot::HostRoot;
+use guanka_world::managers::own_unit;
+use guanka_world::transport::server::{Server, Session};
+use guanka_world::transport::wire::Answer;
+use guanka_world::{collect, process};
+
+use super::effects::{could_not, fenced};
+use super::stores::lock;
+use super::verb::{Reply, Verb};
+use arms::refusal;
+use keeping::Helper;
+use service::Kept;
+
+/// Does the worker's verbs until it is ended; `keeps_worker` starts the worker, and starts it again
+/// where it ends.
+pub(super) fn serve(host: HostRoot, with: Worker) -> io::Result<()> {
+    let socket = host.helper_socket();
+    let server = Server::bind(&socket)?;
+    let worker = own_unit::worker_user(&host)?;
+    own_unit::give_helper_socket(&socket, worker)?;
+    let helper = Arc::new(Helper::open(host, worker)?);
+    helper.recover();
+    watch::start(&helper);
+    if matches!(with, Worker::Started) {
+        keeping::keep_worker(&helper)?;
+    }
+    let own = process::own_user();
+    let admits = move |uid: u32| uid == 0 || uid == own || worker.is_some_and(|w| w.uid == uid);
+    server.serve_only(
+        &admits,
+        Arc::new(move |verb, session: &mut Session<'_>| answer(&helper, verb, session)),
+    )
+}
+
+/// Who starts the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worker {
+    /// The helper does, as the worker's user where there is one.
+    Started,
+    /// The system's manager does.
+    ByUnit,
+}
+
+fn answer(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Reply {
+    let host = &helper.host;
+    match verb {
+        Verb::Services => Reply::Services(helper.settings()),
+        Verb::Notes { fetched } => Reply::Notes(helper.notes(&fetched)),
+        Verb::HostFacts => {
+            let facts = Box::new(collect::host_facts(host.root()));
+            told(Answer::HostFacts { facts })
+        }
+        Verb::Plan { declared } => {
+            told(place::plan(host, &helper.service(&declared.service), &declared))
+        }
+        Verb::Output { service, arm, lines } => {
+            told(place::output(host, &helper.service(&service), arm, lines))
+        }
+        Verb::Verify { service, release } => {
+            place::verify(host, &helper.service(&service), &release)
+        }
+        Verb::View { service } => match place::view(host, &helper.service(&service)) {
+            Ok(view) => Reply::View(Box::new(view)),
+            Err(answer) => told(answer),
+        },
+        Verb::Programs { service } => arms::programs(host, &helper.service(&service)),
+        Verb::Move { service, to } => {
+            let service = helper.service(&service);
+            let _doing = lock(&service.doing);
+            share::shift(host, &service, to)
+        }
+        other => changing(helper, other, session),
+    }
+}
+
+/// Does what needs a driver's epoch.
+fn changing(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Reply {
+    let host = &helper.host;
+    let guarded = |service: &ServiceName, epoch: u64, act: &mut dyn FnMut(&Kept) -> Reply| {
+        let service = helper.service(service);
+        // Renewing must not wait for an order under way: that order may be what takes so long.
+        admit(host, &service, epoch).map_or_else(told, |()| act(&service))
+    };
+    let alone = |service: &ServiceName, epoch: u64, act: &mut dyn FnMut(&Kept) -> Reply| {
+        let kept = helper.service(service);
+        let _doing = lock(&kept.doing);
+        admit(host, &kept, epoch).map_or_else(told, |()| act(&kept))
+    };
+    match verb {
+        Verb::Raise { service, epoch } => guarded(&service, epoch, &mut |_| Reply::Done),
+        Verb::Renew { service, epoch, ttl } => {
+            guarded(&service, epoch, &mut |service| share::renew(host, service, ttl))
+        }
+        Verb::Stage { service, epoch, manifest } => guarded(&service, epoch, &mut |service| {
+            told(place::stage(host, service, &manifest, session))
+        }),
+        Verb::Configure { epoch, settings } => {
+            let name = settings.declared.service.clone();
+            guarded(&name, epoch, &mut |service| {
+                let done = service.configure(host, (*settings).clone());
+                done.map_or_else(|error| refusal(&error.to_string()), |()| Reply::Done)
+            })
+        }
+        Verb::Install { service, epoch } => {
+            alone(&service, epoch, &mut |service| told(place::install(host, service)))
+        }
+        Verb::Remove { service, epoch } => {
+            let done = alone(&service, epoch, &mut |service| told(place::remove(host, service)));
+            helper.forget(&service);
+            done
+        }
+        Verb::StartArm { service, epoch, arm, release } => {
+            alone(&service, epoch, &mut |service| arms::start(host, service, arm, &release))
+        }
+        Verb::StopArm { service, epoch, arm } => {
+            alone(&service, epoch, &mut |service| arms::stop(host, service, arm))
+        }
+        Verb::SetShare { service, epoch, order } => {
+            alone(&service, epoch, &mut |service| share::set(host, service, order))
+        }
+        Verb::Proven { service, epoch, order } => {
+            alone(&service, epoch, &mut |service| share::proven(host, service, order))
+        }
+        Verb::PutBack { service, epoch, order, before } => {
+            alone(&service, epoch, &mut |service| share::put_back(host, service, order, before))
+        }
+        Verb::Keep { service, epoch, arm } => {
+            alone(&service, epoch, &mut |service| share::keep(host, service, arm))
+        }
+        _ => refusal("this verb changes nothing and came the wrong way"),
+    }
+}
+
+/// Lets a driver's verb through, with its epoch stored before anything is done for it.
+fn admit(host: &HostRoot, service: &Kept, epoch: u64) -> Result<(), Answer> {
+    match service.desired()?.admission(epoch) {
+        Admission::Present => Ok(()),
+        Admission::Older => Err(fenced(epoch)),
+        Admission::Newer => service
+            .change(host, |desired| desired.epoch = desired.epoch.max(epoch))
+            .map_err(|error| could_not(&error.to_string())),
+    }
+}
+
+fn told(answer: Answer) -> Reply {
+    Reply::Answer(Box::new(answer))
+}

@@ -1,0 +1,205 @@
+//! One service as the helper keeps it: its settings, the document of what is wanted, the ports of
+//! arms that do not run.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use guanka_core::name::{Arm, ServiceName};
+use guanka_core::rollout::desired::{Desired, SCHEMA};
+use guanka_world::files;
+use guanka_world::hostroot::HostRoot;
+use guanka_world::managers::{ArmStatus, Manager};
+use guanka_world::ports::{self, HeldPort};
+use guanka_world::releases::Store;
+use guanka_world::transport::wire::Answer;
+
+use super::super::effects::could_not;
+use super::super::service::{Settings, settings_path};
+use super::super::stores::lock;
+
+/// A service.
+pub(in super::super) struct Kept {
+    pub(super) name: ServiceName,
+    pub(super) settings: Mutex<Option<Arc<Settings>>>,
+    desired: Mutex<Result<Desired, String>>,
+    /// When the canary's lease was renewed last; a helper that was started anew gives it its whole
+    /// time once more and no longer.
+    pub(super) renewed: Mutex<Instant>,
+    pub(super) held: Mutex<BTreeMap<Arm, HeldPort>>,
+    /// One verb at a time changes the service.
+    pub(super) doing: Mutex<()>,
+}
+
+impl Kept {
+    /// Reads what is stored of a service.
+    pub(super) fn load(host: &HostRoot, name: &ServiceName) -> Self {
+        let settings = files::read_text(&settings_path(host, name), 4 << 20)
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .map(Arc::new);
+        Self {
+            settings: Mutex::new(settings),
+            desired: Mutex::new(read(host, name)),
+            renewed: Mutex::new(Instant::now()),
+            held: Mutex::default(),
+            doing: Mutex::default(),
+            name: name.clone(),
+        }
+    }
+
+    /// Returns the document, or why nothing may be done without it.
+    pub(super) fn desired(&self) -> Result<Desired, Answer> {
+        lock(&self.desired).clone().map_err(|why| could_not(&why))
+    }
+
+    /// Changes the document; it is on disk when this returns.
+    pub(super) fn change(
+        &self,
+        host: &HostRoot,
+        change: impl FnOnce(&mut Desired),
+    ) -> io::Result<()> {
+        let mut kept = lock(&self.desired);
+        let mut desired = kept.clone().map_err(io::Error::other)?;
+        change(&mut desired);
+        if kept.as_ref() != Ok(&desired) {
+            files::make_state(host, &self.name)?;
+            let text = serde_json::to_vec_pretty(&desired)?;
+            // No secret in it: the worker reads it as everybody may.
+            files::replace(&host.desired(&self.name), &text, 0o644)?;
+            *kept = Ok(desired);
+        }
+        Ok(())
+    }
+
+    /// Notes what was done without being asked.
+    pub(super) fn note(&self, host: &HostRoot, action: &str, detail: &serde_json::Value) {
+        // A full disk must not keep a candidate in traffic.
+        let _ = self.change(host, |desired| desired.note(action, detail.to_string()));
+    }
+
+    pub(super) fn settings(&self) -> Option<Arc<Settings>> {
+        lock(&self.settings).clone()
+    }
+
+    /// Stores the settings and uses them from now on.
+    pub(super) fn configure(&self, host: &HostRoot, settings: Settings) -> io::Result<()> {
+        files::make_state(host, &self.name)?;
+        let text = serde_json::to_vec_pretty(&settings)?;
+        // Arguments of the program may hold secrets: root's alone.
+        files::replace(&settings_path(host, &self.name), &text, 0o600)?;
+        *lock(&self.settings) = Some(Arc::new(settings));
+        Ok(())
+    }
+
+    /// Takes the ports of arms that do not run, so that nobody else gets the service's requests. An
+    /// arm that is on its way up, or that its process manager will start again, has no listener
+    /// either: its port is its own, and so it is where the manager cannot tell.
+    pub(super) fn hold_idle_ports(&self, host: &HostRoot, manager: Option<&dyn Manager>) {
+        let Ok(Some(ports)) = ports::allotted(host, &self.name) else { return };
+        for arm in [Arm::Blue, Arm::Green] {
+            if lock(&self.held).contains_key(&arm) || ports::owner_of(ports.of(arm)).is_some() {
+                continue;
+            }
+            let status = manager.map(|manager| manager.status(&self.name, arm));
+            if matches!(status, None | Some(Ok(ArmStatus::Stopped)))
+                && let Ok(port) = ports::hold(ports.of(arm))
+            {
+                lock(&self.held).insert(arm, port);
+            }
+        }
+    }
+
+    /// Returns the releases of the service.
+    pub(super) fn store(&self, host: &HostRoot) -> Store {
+        Store::new(host, &self.name)
+    }
+}
+
+fn read(host: &HostRoot, name: &ServiceName) -> Result<Desired, String> {
+    let path = host.desired(name);
+    let shown = path.display();
+    let text = match files::read_text(&path, 1 << 20) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Desired::default()),
+        other => other.map_err(|error| format!("{shown}: {error}"))?,
+    };
+    let desired: Desired = serde_json::from_str(&text).map_err(|e| format!("{shown}: {e}"))?;
+    if desired.schema == SCHEMA {
+        Ok(desired)
+    } else {
+        Err(format!("{shown} has the form {} and this guanka knows {SCHEMA}", desired.schema))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guanka_core::name::{Arm, ServiceName};
+    use guanka_core::quantity::Millis;
+    use guanka_world::hostroot::HostRoot;
+    use guanka_world::managers::spec::ArmSpec;
+    use guanka_world::managers::{ArmStatus, Installed, Manager, ManagerError};
+    use guanka_world::ports;
+
+    use super::super::super::stores::lock;
+    use super::Kept;
+
+    /// A manager that knows what the arms do and nothing else.
+    struct Says(fn(Arm) -> Option<ArmStatus>);
+
+    impl Manager for Says {
+        fn status(&self, _: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError> {
+            let silent = || ManagerError::Unreachable { text: "no answer".to_owned() };
+            (self.0)(arm).ok_or_else(silent)
+        }
+        fn install(&self, _: &ArmSpec) -> Result<Installed, ManagerError> {
+            unreachable!("only asked")
+        }
+        fn start(&self, _: &ServiceName, _: Arm) -> Result<ArmStatus, ManagerError> {
+            unreachable!("only asked")
+        }
+        fn stop(&self, _: &ServiceName, _: Arm, _: Millis) -> Result<(), ManagerError> {
+            unreachable!("only asked")
+        }
+        fn remove(&self, _: &ServiceName, _: Arm, _: Millis) -> Result<(), ManagerError> {
+            unreachable!("only asked")
+        }
+    }
+
+    fn shop() -> ServiceName {
+        ServiceName::new("shop", "demo").expect("a good name")
+    }
+
+    fn held_when(status: fn(Arm) -> Option<ArmStatus>) -> Vec<Arm> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = HostRoot::new(dir.path());
+        ports::allot(&host, &shop()).expect("two ports");
+        let service = Kept::load(&host, &shop());
+        service.hold_idle_ports(&host, Some(&Says(status)));
+        lock(&service.held).keys().copied().collect()
+    }
+
+    #[test]
+    fn the_port_of_an_arm_on_its_way_up_is_not_taken_from_it() {
+        let blue_starts = |arm| match arm {
+            Arm::Blue => Some(ArmStatus::Starting),
+            Arm::Green => Some(ArmStatus::Stopped),
+        };
+        assert_eq!(held_when(blue_starts), [Arm::Green]);
+        assert_eq!(held_when(|_| Some(ArmStatus::Retrying { why: "x".to_owned() })), []);
+        assert_eq!(held_when(|_| None), []);
+        assert_eq!(held_when(|_| Some(ArmStatus::Stopped)), [Arm::Blue, Arm::Green]);
+    }
+
+    #[test]
+    fn the_document_is_there_again_after_a_restart_and_a_damaged_one_stops_everything() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = HostRoot::new(dir.path());
+        Kept::load(&host, &shop()).change(&host, |desired| desired.epoch = 9).expect("stored");
+        assert_eq!(Kept::load(&host, &shop()).desired().expect("read").epoch, 9);
+        std::fs::write(host.desired(&shop()), "{").expect("damaged");
+        let service = Kept::load(&host, &shop());
+        assert!(service.desired().is_err());
+        assert!(service.change(&host, |desired| desired.epoch = 1).is_err());
+    }
+}
