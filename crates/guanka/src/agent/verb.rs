@@ -2,7 +2,6 @@
 //! with the epoch of the driver it is done for.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use guanka_core::facts::declared::Declared;
@@ -14,6 +13,7 @@ use guanka_core::rollout::effect::Hold;
 use guanka_core::rollout::event::Fault;
 use guanka_world::managers::ArmStatus;
 use guanka_world::ports::ArmPorts;
+use guanka_world::proxy::SiteAddress;
 use guanka_world::transport::wire::Answer;
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +118,7 @@ pub(super) struct View {
     /// The access log, once the service is installed.
     pub(super) access_log: Option<PathBuf>,
     /// Where the site can be asked.
-    pub(super) listens: Vec<SocketAddr>,
+    pub(super) listens: Vec<SiteAddress>,
     /// The arms.
     pub(super) arms: BTreeMap<Arm, ArmSeen>,
     /// The highest epoch seen.

@@ -1,12 +1,12 @@
-//! The agent's own place on a machine: the units of its two halves, the worker's user, the user that
-//! may talk to it and do nothing else, the file of who is trusted. Everything may be done again; what a person has changed in the file
-//! of trust stays.
+//! The agent's own place on a machine: the units of its two halves, the worker's user, the user
+//! that may talk to it and do nothing else, the file of who is trusted. Everything may be done
+//! again; what a person has changed in the file of trust stays.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use guanka_core::quantity::Millis;
 
@@ -236,12 +236,16 @@ pub fn worker_user(host: &HostRoot) -> io::Result<Option<WorkerUser>> {
     found.map(Some).ok_or_else(none)
 }
 
-/// Has a command run as the worker's user, with that user's group and no other.
-pub fn run_as_worker(command: &mut Command, worker: Option<WorkerUser>) {
+/// Starts the worker of a root as its user, with that user's group and no other.
+pub fn start_worker(host: &HostRoot, worker: Option<WorkerUser>) -> io::Result<Child> {
+    let mut command = Command::new(process::own_program()?);
+    command.arg("agent").arg("--root").arg(host.root()).arg("--worker");
+    command.stdin(Stdio::null());
     if let Some(WorkerUser { uid, gid }) = worker {
-        std::os::unix::process::CommandExt::gid(command, gid);
-        std::os::unix::process::CommandExt::uid(command, uid);
+        std::os::unix::process::CommandExt::gid(&mut command, gid);
+        std::os::unix::process::CommandExt::uid(&mut command, uid);
     }
+    command.spawn()
 }
 
 /// Makes the folders that the worker writes to: its state and its socket's.

@@ -1,5 +1,5 @@
-//! The asking side: one connection to an agent or its helper, to a socket or over ssh, one request and one
-//! answer at a time, each with a time limit.
+//! The asking side: one connection to an agent or its helper, to a socket or over ssh, one request
+//! and one answer at a time, each with a time limit.
 
 use std::io;
 use std::os::unix::net::UnixStream;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -106,7 +105,7 @@ impl Helper {
 
 /// Starts the worker and starts it again whenever it ends, for as long as the helper lives.
 pub(super) fn keep_worker(helper: &Arc<Helper>) -> io::Result<()> {
-    let mut child = start_worker(helper)?;
+    let mut child = own_unit::start_worker(&helper.host, helper.worker)?;
     let helper = Arc::clone(helper);
     thread::spawn(move || {
         loop {
@@ -116,7 +115,7 @@ pub(super) fn keep_worker(helper: &Arc<Helper>) -> io::Result<()> {
             clock::pause(waits);
             // Without a worker nobody can ask; the next try may find memory again.
             child = loop {
-                match start_worker(&helper) {
+                match own_unit::start_worker(&helper.host, helper.worker) {
                     Ok(child) => break child,
                     Err(_) => clock::pause(Millis::from_secs(1)),
                 }
@@ -124,14 +123,6 @@ pub(super) fn keep_worker(helper: &Arc<Helper>) -> io::Result<()> {
         }
     });
     Ok(())
-}
-
-fn start_worker(helper: &Helper) -> io::Result<Child> {
-    let mut command = Command::new(process::own_program()?);
-    command.arg("agent").arg("--root").arg(helper.host.root()).arg("--worker");
-    command.stdin(Stdio::null());
-    own_unit::run_as_worker(&mut command, helper.worker);
-    command.spawn()
 }
 
 /// Copies this program to where process managers start it from, unless it is there already.

@@ -80,7 +80,8 @@ fn lease(desired: &mut Desired, order: ShareOrder) {
     }
 }
 
-/// Puts back the share before an order that could not be proven. Going back to the stable arm stays in force even unproven.
+/// Puts back the share before an order that could not be proven. Going back to the stable arm stays
+/// in force even unproven.
 pub(super) fn put_back(
     host: &HostRoot,
     service: &Kept,
