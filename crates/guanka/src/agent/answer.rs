@@ -1,5 +1,5 @@
-//! Requests in, answers out; what needs root is the helper's to do. What changes a service needs the
-//! present epoch; what only looks needs nothing.
+//! Requests in, answers out; what needs root is the helper's to do. What changes a service needs
+//! the present epoch; what only looks needs nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
