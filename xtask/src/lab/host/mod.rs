@@ -3,6 +3,7 @@
 //! one another; each says what it shows.
 
 mod arms;
+mod drift;
 mod ground;
 mod life;
 mod reach;
@@ -33,7 +34,8 @@ pub(crate) fn run_where_possible(repository: &Path) -> Result<()> {
 /// Runs every case; the last line says how many held.
 pub(crate) fn run(repository: &Path) -> Result<()> {
     let mut ground = Ground::open(repository)?;
-    let cases: Vec<Case> = [reach::CASES, life::CASES, arms::CASES, sandbox::CASES].concat();
+    let cases: Vec<Case> =
+        [reach::CASES, life::CASES, drift::CASES, arms::CASES, sandbox::CASES].concat();
     let mut held = 0;
     for (name, case) in &cases {
         let since = Instant::now();

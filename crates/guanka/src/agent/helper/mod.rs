@@ -163,3 +163,30 @@ fn admit(host: &HostRoot, service: &Kept, epoch: u64) -> Result<(), Answer> {
 fn told(answer: Answer) -> Reply {
     Reply::Answer(Box::new(answer))
 }
+
+#[cfg(test)]
+mod tests {
+    use guanka_core::name::ServiceName;
+    use guanka_world::hostroot::HostRoot;
+    use guanka_world::transport::wire::{Answer, FailedKind};
+
+    use super::admit;
+    use super::service::Kept;
+
+    fn is_fenced(done: &Result<(), Answer>) -> bool {
+        matches!(done, Err(Answer::Failed { kind: FailedKind::Fenced, .. }))
+    }
+
+    #[test]
+    fn an_older_driver_is_refused_by_a_helper_that_was_started_anew() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = HostRoot::new(dir.path());
+        let name = ServiceName::new("shop", "demo").expect("a good name");
+        assert!(admit(&host, &Kept::load(&host, &name), 5).is_ok());
+        let anew = Kept::load(&host, &name);
+        assert!(is_fenced(&admit(&host, &anew, 4)));
+        assert!(admit(&host, &anew, 5).is_ok());
+        assert!(admit(&host, &anew, 6).is_ok());
+        assert!(is_fenced(&admit(&host, &Kept::load(&host, &name), 5)));
+    }
+}
