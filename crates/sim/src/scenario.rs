@@ -259,6 +259,7 @@ fn spec(prng: &mut Prng) -> Spec {
                 .percent(60)
                 .then(|| BakePlan { duration: Millis(prng.between(60_000, 180_000)) }),
             canary: prng.percent(95).then_some(canary),
+            settle: None,
         },
         until: None,
         past: Past::Clean,

@@ -258,6 +258,9 @@ pub struct Gates {
     pub bake: Option<BakeGate>,
     /// `[gates.canary]`.
     pub canary: Option<CanaryGate>,
+    /// `[gates.settle]`: how long the old arm stays warm where there is no canary gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Millis>,
 }
 
 /// An allowed finding.

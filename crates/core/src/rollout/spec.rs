@@ -73,6 +73,9 @@ pub struct GatePlan {
     pub bake: Option<BakePlan>,
     /// The canary.
     pub canary: Option<CanaryPlan>,
+    /// How long the old arm stays warm at full share where there is no canary gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Millis>,
 }
 
 /// A stage of the main line after which `--until` can stop. The order is the line's.
@@ -158,7 +161,7 @@ pub enum SpecFault {
     Steps,
 }
 
-/// The time the old arm stays warm when no canary gate names one.
+/// The time the old arm stays warm when nothing declares another.
 pub const SETTLE: Millis = Millis::from_secs(60);
 
 impl Spec {
@@ -199,7 +202,8 @@ impl Spec {
     pub fn settle(&self) -> Millis {
         let full = self.all_steps().iter().find(|step| step.share == SharePercent::ALL);
         let hold = full.map_or(Millis::ZERO, |step| step.hold);
-        self.gates.canary.as_ref().map_or(SETTLE, |canary| canary.settle).max(hold)
+        let own = self.gates.settle.unwrap_or(SETTLE);
+        self.gates.canary.as_ref().map_or(own, |canary| canary.settle).max(hold)
     }
 
     /// Returns the host on which the candidate stands the load gate and the bake.

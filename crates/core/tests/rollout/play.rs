@@ -57,6 +57,7 @@ pub(crate) fn spec() -> Spec {
                 invalid_grace: Millis::from_secs(120),
                 settle: Millis::from_secs(30),
             }),
+            settle: None,
         },
         until: None,
         past: Past::Clean,

@@ -38,7 +38,7 @@ pub(super) fn run(
         hosts: vec![host_name(link.address())],
         candidate: stable.arm.other(),
         stable: Some(stable),
-        gates: GatePlan::default(),
+        gates: GatePlan { settle: declared.gates.settle, ..GatePlan::default() },
         until: None,
         past: Past::Clean,
     };

@@ -82,6 +82,7 @@ pub(crate) fn spec(
                 invalid_grace: canary.invalid_grace,
                 settle: canary.settle,
             }),
+            settle: gates.settle,
         },
         until,
         past,

@@ -22,7 +22,11 @@ pub(super) fn gates(reader: &mut Reader<'_, '_>, slos: &BTreeMap<String, Slo>) -
         if reader.section("gates.bake").is_some() { Some(bake(reader, slos)?) } else { None };
     let canary =
         if reader.section("gates.canary").is_some() { Some(canary(reader, slos)?) } else { None };
-    Some(Gates { allow, load, bake, canary })
+    let settle = match reader.section("gates.settle") {
+        Some(_) => Some(settle(reader, canary.is_some())?),
+        None => None,
+    };
+    Some(Gates { allow, load, bake, canary, settle })
 }
 
 /// Reads a section's `limit` in the unit its indicator asks for; absent is `Some(None)`. A limit
@@ -159,6 +163,21 @@ fn canary(reader: &mut Reader<'_, '_>, slos: &BTreeMap<String, Slo>) -> Option<C
         invalid_grace: reader.duration(PATH, "invalid_grace")?,
         settle: reader.duration(PATH, "settle")?,
     })
+}
+
+/// Reads the time without a canary gate; a canary gate has one of its own.
+fn settle(reader: &mut Reader<'_, '_>, has_canary: bool) -> Option<Millis> {
+    const PATH: &str = "gates.settle";
+    if has_canary {
+        let what = Said::new(
+            "[gates.settle] 与 [gates.canary] 不能同时使用",
+            "[gates.settle] does not go with [gates.canary]",
+        );
+        let next = Said::new("写 gates.canary.settle", "write gates.canary.settle");
+        let at = reader.place(PATH, "for");
+        return reader.problem(PATH, "for", at, what, next);
+    }
+    reader.duration(PATH, "for")
 }
 
 /// Returns the objectives a gate judges, each with its limit: the gate's own if it names one

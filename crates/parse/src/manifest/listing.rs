@@ -389,4 +389,14 @@ pub const SECTIONS: &[Section] = &[
             ),
         ],
     },
+    Section {
+        path: "gates.settle",
+        about: t("没有灰度关卡时的保温", "the old arm's time where there is no canary gate"),
+        keys: &[key(
+            "for",
+            KeyKind::Duration,
+            "60s",
+            t("全量后旧臂保温多久", "how long the old arm stays warm after full"),
+        )],
+    },
 ];

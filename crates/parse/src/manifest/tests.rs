@@ -116,6 +116,16 @@ fn contradicting_thresholds_are_refused() {
 }
 
 #[test]
+fn without_a_canary_gate_the_old_arms_time_is_declared_by_itself() {
+    let (head, _) = GOOD.split_once("[gates.canary]").expect("the last section");
+    let text = format!("{head}[gates.settle]\nfor = \"2s\"\n");
+    let declared = read("guanka.toml", &text, Some("demo")).declared.expect("no problem");
+    assert_eq!(declared.gates.settle, Some(Millis::from_secs(2)));
+    let both = changed("[gates.canary]", "[gates.settle]\nfor = \"2s\"\n[gates.canary]");
+    assert!(both[0].contains("write gates.canary.settle"), "{both:?}");
+}
+
+#[test]
 fn a_gate_that_would_be_ignored_is_refused_by_name() {
     let found = changed("[gates.canary]", "[gates.chaos]\nfaults = [\"kill -9\"]\n[gates.canary]");
     assert_eq!(found.len(), 1);
