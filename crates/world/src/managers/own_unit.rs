@@ -84,14 +84,7 @@ pub fn start() -> io::Result<()> {
 /// agent, and starts it anew where anything has changed.
 pub fn install(host: &HostRoot, key: Option<&str>) -> io::Result<Done> {
     let mut done = Done::default();
-    let launcher = host.at("/opt/guanka/bin/guanka");
-    for folder in ["/opt/guanka", "/opt/guanka/bin"] {
-        files::make_dir(&host.at(folder), 0o755)?;
-    }
-    let own = process::own_program()?;
-    if own != launcher {
-        put(&launcher, &files::read_bytes(&own, 1 << 30)?, 0o755, &mut done)?;
-    }
+    let is_new = put_program(host, &mut done)?;
     make_user(host)?;
     files::make_dir(&host.at("/etc/guanka"), 0o755)?;
     let trust = host.at("/etc/guanka/trust.toml");
@@ -105,14 +98,32 @@ pub fn install(host: &HostRoot, key: Option<&str>) -> io::Result<Done> {
         put(&unit_file(host), TEXT.as_bytes(), 0o644, &mut done)?;
         systemctl(&["daemon-reload"])?;
         systemctl(&["enable", UNIT])?;
-        let needs_it = done.written.iter().any(|p| *p == launcher || *p == unit_file(host));
+        let needs_it = is_new || done.written.contains(&unit_file(host));
         systemctl(&[if needs_it { "restart" } else { "start" }, UNIT])?;
         done.is_enabled = true;
     }
     Ok(done)
 }
 
-fn runs_systemd(host: &HostRoot) -> bool {
+/// Starts the agent anew by its unit.
+pub(super) fn restart() -> io::Result<()> {
+    systemctl(&["restart", UNIT])
+}
+
+/// Puts this program in its place; returns whether another one was there.
+pub(super) fn put_program(host: &HostRoot, done: &mut Done) -> io::Result<bool> {
+    let launcher = host.at("/opt/guanka/bin/guanka");
+    for folder in ["/opt/guanka", "/opt/guanka/bin"] {
+        files::make_dir(&host.at(folder), 0o755)?;
+    }
+    let own = process::own_program()?;
+    if own != launcher {
+        put(&launcher, &files::read_bytes(&own, 1 << 30)?, 0o755, done)?;
+    }
+    Ok(done.written.contains(&launcher))
+}
+
+pub(super) fn runs_systemd(host: &HostRoot) -> bool {
     host.is_machine() && Path::new("/run/systemd/system").is_dir()
 }
 
@@ -121,7 +132,7 @@ fn unit_file(host: &HostRoot) -> PathBuf {
 }
 
 /// Writes a file that differs.
-fn put(path: &Path, bytes: &[u8], mode: u32, done: &mut Done) -> io::Result<()> {
+pub(super) fn put(path: &Path, bytes: &[u8], mode: u32, done: &mut Done) -> io::Result<()> {
     if fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
     }
@@ -180,7 +191,7 @@ fn plain_key(text: &str) -> Option<String> {
     (good_kind && good_body && is_known).then(|| format!("{kind} {body}"))
 }
 
-fn systemctl(args: &[&str]) -> io::Result<()> {
+pub(super) fn systemctl(args: &[&str]) -> io::Result<()> {
     let mut command = Command::new("systemctl");
     command.args(["--no-pager", "--no-ask-password"]).args(args);
     succeed(&mut command)

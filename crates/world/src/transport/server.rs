@@ -49,7 +49,7 @@ impl Server {
         if let Some(folder) = socket.parent() {
             fs::create_dir_all(folder)?;
         }
-        let taken = || io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there");
+        let taken = || io::Error::new(io::ErrorKind::AddrInUse, "another one answers there");
         let lock = clock::wait_for(LOCK_WAIT, Millis(20), || {
             if UnixStream::connect(socket).is_ok() {
                 return Some(Err(taken()));
@@ -71,6 +71,14 @@ impl Server {
 
     /// Answers for ever.
     pub fn serve(&self, answer: Arc<Answering>) -> io::Result<()> {
+        self.each(Arc::new(move |stream| {
+            // A peer that breaks off is its own affair; what it asked for was done or refused.
+            let _ = converse(stream, answer.as_ref());
+        }))
+    }
+
+    /// Gives each connection to a thread of its own, for ever.
+    pub fn each(&self, take: Arc<dyn Fn(UnixStream) + Send + Sync>) -> io::Result<()> {
         let open = Arc::new(AtomicUsize::new(0));
         for stream in self.listener.incoming() {
             let stream = stream?;
@@ -78,10 +86,9 @@ impl Server {
                 open.fetch_sub(1, Ordering::SeqCst);
                 continue;
             }
-            let (open, answer) = (Arc::clone(&open), Arc::clone(&answer));
+            let (open, take) = (Arc::clone(&open), Arc::clone(&take));
             thread::spawn(move || {
-                // A peer that breaks off is its own affair; what it asked for was done or refused.
-                let _ = converse(stream, answer.as_ref());
+                take(stream);
                 open.fetch_sub(1, Ordering::SeqCst);
             });
         }
