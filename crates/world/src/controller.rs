@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use guanka_core::facts::declared::HostAddress;
-use guanka_core::name::ServiceName;
+use guanka_core::name::{Digest, ServiceName};
 use guanka_core::say::Said;
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,10 @@ pub struct Entry {
     pub service: ServiceName,
     /// The rollout's number within the service.
     pub number: u64,
+    /// The project's folder, as it was handed over.
+    pub project: String,
+    /// The digest of the declaration, as it was handed over.
+    pub declared: Digest,
     /// Why it is not driven any more although it has not ended.
     pub stopped: Option<Said>,
 }
@@ -166,6 +170,8 @@ mod tests {
             host: HostAddress::Local("/".to_owned()),
             service: ServiceName::try_from(service.to_owned()).expect("a name"),
             number,
+            project: "/srv/shop".to_owned(),
+            declared: crate::hash::of_bytes(b"declared"),
             stopped: None,
         }
     }

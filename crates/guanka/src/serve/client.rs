@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use guanka_core::facts::declared::HostAddress;
 use guanka_core::name::ServiceName;
 use guanka_core::quantity::Millis;
 use guanka_core::say::Said;
-use guanka_world::controller::Place;
+use guanka_world::controller::{Entry, Place};
 use guanka_world::transport::line::{Heard, Line};
 use guanka_world::transport::wire::{Answer, Request};
 use guanka_world::{clock, interrupt};
@@ -47,6 +47,13 @@ pub(crate) struct Handed {
     pub(crate) service: ServiceName,
     /// The rollout's number.
     pub(crate) number: u64,
+}
+
+/// What was heard of a rollout so far.
+struct HeardOf {
+    has_reported: bool,
+    /// By the controller that it was handed over to.
+    is_first: bool,
 }
 
 /// How one connection's telling went.
@@ -101,21 +108,36 @@ pub(crate) fn hand_over(
     driver.give_lease();
     let host = driver.link.address().clone();
     let service = driver.ledger.service.clone();
-    let number = driver.ledger.newest().map_or(0, |chapter| chapter.number);
-    let ask = Ask::Drive { host: host.clone(), service: service.clone(), number };
+    let doing = |number: u64| {
+        Said::new(
+            format!("正在把 {service} 第 {number} 次发布交给控制器"),
+            format!("handing rollout {number} of {service} over to the controller"),
+        )
+    };
+    let Some(chapter) = driver.ledger.newest() else {
+        return Err(Failure::new(&CONTROLLER, doing(0), say("日志是空的", "the journal is empty")));
+    };
+    let (number, project) = (chapter.number, chapter.project.clone());
+    let entry = Entry {
+        host: host.clone(),
+        service: service.clone(),
+        number,
+        project,
+        declared: chapter.declaration(),
+        stopped: None,
+    };
+    let ask = Ask::Drive { entry };
     let why = match controller.ask(&ask) {
-        Ok(Tell::TakenOn) => return Ok(Handed { host, service, number }),
+        Ok(Tell::TakenOn) => {
+            return Ok(Handed { host, service: service.clone(), number });
+        }
         Ok(Tell::Refused { why }) => why,
         Ok(_) => say("应答与问题不符", "its answer does not fit"),
         Err(error) => because(&error),
     };
-    let doing = Said::new(
-        format!("正在把 {service} 第 {number} 次发布交给控制器"),
-        format!("handing rollout {number} of {service} over to the controller"),
-    );
     let env = service.env();
     let next = format!("guanka resume --foreground --env {env}");
-    Err(Failure::new(&CONTROLLER, doing, why).next(Said::new(next.clone(), next)))
+    Err(Failure::new(&CONTROLLER, doing(number), why).next(Said::new(next.clone(), next)))
 }
 
 /// Follows a rollout in the controller to its end, and ends as it does.
@@ -128,12 +150,11 @@ pub(crate) fn follow(
         let doing = say("正在跟随控制器", "following the controller");
         Failure::new(&CONTROLLER, doing, because(&error))
     })?;
-    let mut has_reported = false;
+    let mut heard = HeardOf { has_reported: false, is_first: true };
     loop {
-        let one =
-            one_connection(&mut controller, handed, screen, (&interrupted, &mut has_reported));
+        let one = one_connection(&mut controller, handed, screen, (&interrupted, &mut heard));
         match one? {
-            Listened::Over => return conclude(handed, screen, has_reported),
+            Listened::Over => return conclude(handed, screen, &heard),
             Listened::Interrupted => break,
             Listened::Lost => note(
                 screen,
@@ -145,7 +166,10 @@ pub(crate) fn follow(
             if is_over { Some(None) } else { Controller::find().map(Some) }
         });
         match back {
-            Some(Some(found)) => controller = found,
+            Some(Some(found)) => {
+                controller = found;
+                heard.is_first = false;
+            }
             Some(None) => break,
             None => return Err(gone(handed)),
         }
@@ -173,7 +197,7 @@ fn one_connection(
     controller: &mut Controller,
     handed: &Handed,
     screen: &Screen,
-    (interrupted, has_reported): (&Arc<AtomicBool>, &mut bool),
+    (interrupted, so_far): (&Arc<AtomicBool>, &mut HeardOf),
 ) -> Result<Listened, Failure> {
     let Handed { host, service, .. } = handed.clone();
     if controller.line.say(&Ask::Follow { host, service }).is_err() {
@@ -187,8 +211,13 @@ fn one_connection(
         match controller.line.hear::<Tell>(TURN) {
             Ok(Heard::Silence) if heard.elapsed().as_secs() < SILENCE_SECS => continue,
             Ok(Heard::Message(Tell::Told { at_ms, told })) => {
-                *has_reported |= matches!(told, Told::Reported { .. });
-                screen.show(std::time::Duration::from_millis(at_ms), told);
+                so_far.has_reported |= matches!(told, Told::Reported { .. });
+                if so_far.is_first {
+                    screen.show(Duration::from_millis(at_ms), told);
+                } else {
+                    // Another controller counts from its own beginning; here time goes on.
+                    screen.hear(told);
+                }
             }
             Ok(Heard::Message(Tell::Alive)) => {}
             Ok(Heard::Message(Tell::NotDriven | Tell::Ended { end: End::Over })) => {
@@ -206,14 +235,14 @@ fn one_connection(
 }
 
 /// Ends as the journal says that the rollout has ended.
-fn conclude(handed: &Handed, screen: &Screen, has_reported: bool) -> Result<Exit, Failure> {
+fn conclude(handed: &Handed, screen: &Screen, heard: &HeardOf) -> Result<Exit, Failure> {
     let Handed { host, service, number } = handed;
     let mut link = Link::to(host)?;
     let ledger = Ledger::read(&mut link, service)?;
     let chapter = ledger.chapters.iter().find(|chapter| chapter.number == *number);
     let Some(chapter) = chapter else { return Err(gone(handed)) };
     let Some(ending) = chapter.rollout(service)?.ending() else { return Err(stopped(handed)) };
-    if !has_reported {
+    if !heard.has_reported {
         let request = Request::ReadReport { service: service.clone(), number: Some(*number) };
         if let Answer::Report { report, .. } = link.ask(&request)?
             && let Ok(report) = serde_json::from_str(&report)

@@ -25,8 +25,8 @@ pub(super) fn answer(office: &Arc<Office>, stream: UnixStream) {
     while let Ok(Heard::Message(ask)) = line.hear::<Ask>(IDLE) {
         let said = match ask {
             Ask::Hello { .. } => line.say(&Tell::Hello { protocol: PROTOCOL }),
-            Ask::Drive { host, service, number } => {
-                let entry = Entry { host, service, number, stopped: None };
+            Ask::Drive { entry } => {
+                let entry = Entry { stopped: None, ..entry };
                 let tell = match office.drive(entry) {
                     Ok(()) => Tell::TakenOn,
                     Err(error) => Tell::Refused { why: because(&error) },
@@ -67,7 +67,7 @@ fn follow(line: &mut Line, shift: &Shift) -> std::io::Result<()> {
 fn driven(office: &Office) -> Vec<Driven> {
     let mut all: Vec<Driven> = lock(&office.shifts).values().map(|shift| shift.driven()).collect();
     let stopped = |entry: &Entry| -> Option<Driven> {
-        let Entry { host, service, number, stopped } = entry.clone();
+        let Entry { host, service, number, stopped, .. } = entry.clone();
         let why = stopped?;
         let waits = Some(Said::new(
             format!("已停下,等人处理:{}", why.zh),

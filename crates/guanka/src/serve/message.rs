@@ -4,6 +4,7 @@
 use guanka_core::facts::declared::HostAddress;
 use guanka_core::name::ServiceName;
 use guanka_core::say::Said;
+use guanka_world::controller::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::drive::told::{Told, ToldFailure};
@@ -20,14 +21,11 @@ pub(super) enum Ask {
         /// The asker's protocol.
         protocol: u32,
     },
-    /// Drive a rollout that stands in its host's journal.
+    /// Drive a rollout that stands in its host's journal. What is built and how is named here: the
+    /// host must not be able to name another folder later.
     Drive {
-        /// The host.
-        host: HostAddress,
-        /// The service.
-        service: ServiceName,
-        /// The rollout's number.
-        number: u64,
+        /// The rollout.
+        entry: Entry,
     },
     /// Tell how a rollout goes, from its beginning with this controller to its end.
     Follow {

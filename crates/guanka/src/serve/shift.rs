@@ -19,11 +19,12 @@ use super::policy::{self, Next};
 use super::{Office, lock, shown};
 use crate::drive::central::Central;
 use crate::drive::driver::Waiting;
-use crate::drive::ledger::Ledger;
+use crate::drive::ledger::{Chapter, Ledger};
 use crate::drive::link::Link;
 use crate::drive::seat::Seat;
 use crate::drive::takeover::{self, Manner, take_over};
 use crate::drive::told::{Ear, Told, ToldFailure};
+use crate::failure::codes::JOURNAL;
 use crate::failure::{Exit, Failure, say};
 
 /// A drive that lasted this long was no flutter of the host's.
@@ -122,7 +123,6 @@ impl Shift {
                     self.wait(office, away(&failed, pause), pause);
                 }
                 Next::LetGo => {
-                    self.log(office, &failed.why);
                     let told = Box::new(ToldFailure::from(&failed));
                     let old = std::mem::replace(&mut *lock(&self.feed), Arc::new(Feed::new()));
                     old.end(End::Failed(told));
@@ -156,6 +156,7 @@ impl Shift {
         if takeover::has_ended(&rollout) || takeover::waits_for_person(&rollout) {
             return Ok(Outcome::Over);
         }
+        self.is_what_was_handed_over(chapter)?;
         let manner = Manner {
             taking: Taking::Free,
             seat: Seat::Controller,
@@ -182,6 +183,24 @@ impl Shift {
                 Ok(Outcome::Over)
             }
         }
+    }
+
+    /// Refuses a journal that names another folder or other settings than were handed over: what is
+    /// built here and how must not be the host's to choose.
+    fn is_what_was_handed_over(&self, chapter: &Chapter) -> Result<(), Failure> {
+        let Entry { service, number, project, declared, .. } = &self.entry;
+        if chapter.project == *project && chapter.declaration() == *declared {
+            return Ok(());
+        }
+        let doing = Said::new(
+            format!("正在接手 {service} 第 {number} 次发布"),
+            format!("taking over rollout {number} of {service}"),
+        );
+        let why = say(
+            "主机日志里的项目目录或声明与交来时不同",
+            "the host's journal names another project folder or declaration than was handed over",
+        );
+        Err(Failure::new(&JOURNAL, doing, why))
     }
 
     /// Waits, and says why to those who follow: once in a line, then in the moving one.

@@ -181,7 +181,7 @@ impl Picture {
     }
 
     fn driver(&self, shown: Shown) -> Option<Said> {
-        let lease = self.seen.lease.as_ref()?;
+        let Some(lease) = &self.seen.lease else { return self.nobody() };
         let (zh, en) = match Seat::of(&lease.holder) {
             Seat::Controller => ("控制器", "the controller"),
             Seat::Foreground => ("前台命令", "a command in the foreground"),
@@ -194,6 +194,20 @@ impl Picture {
             en.push_str(&format!("; its lease ends in {secs} s when not renewed"));
         }
         Some(Said::new(zh, en))
+    }
+
+    /// Says that a rollout which moves has no driver.
+    fn nobody(&self) -> Option<Said> {
+        let course = self.rollout.as_ref()?;
+        course.rollout.state.is_moving().then(|| {
+            let env = self.service.env();
+            Said::new(
+                format!("驱动:无;guanka resume --env {env} 或启动控制器即继续"),
+                format!(
+                    "driver: nobody; guanka resume --env {env} or starting its controller goes on"
+                ),
+            )
+        })
     }
 
     fn verdict(&self) -> Option<Said> {
