@@ -25,11 +25,13 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                        --short: three releases, shorter gates; --keep: leaves the folder there;
                        --lang zh|en
   crash                kills ships at 200 points, each whole after resume; --short: 12 points;
-                       --points N, --lanes N, --seed N
+                       --points N, --lanes N, --seed N; --serve: a controller drives and is
+                       killed in the ships' place
   sim                  lives 2,000 simulated seeds, then looks for every planted bug
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
   lab bad-input        tries every bad input on a host that serves
+  lab serve            ends, kills and restarts a controller that drives releases
   lab host             boots a panel host under systemd and has guanka live there over SSH
   bench NAME           holds a figure against its limit: switch, prove, load or start
   dist                 builds the one static binary into target/dist, with its SHA-256

@@ -5,6 +5,7 @@ mod agent;
 mod commands;
 mod drive;
 mod failure;
+mod serve;
 mod terminal;
 
 fn main() -> std::process::ExitCode {

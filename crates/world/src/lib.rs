@@ -4,10 +4,12 @@
 pub mod build;
 pub mod clock;
 pub mod collect;
+pub mod controller;
 pub mod files;
 pub mod hash;
 pub mod hostroot;
 pub mod http;
+pub mod interrupt;
 pub mod load;
 pub mod managers;
 pub mod plain;

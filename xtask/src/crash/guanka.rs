@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::controller::{Controller, FOLDER};
 use super::points::{Rehearsals, SPANS};
 use crate::process;
 use crate::setup::Tools;
@@ -118,7 +119,18 @@ impl Guanka {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(words).args(["--json", "--lang", "en"]).env("PATH", &self.search);
+        command.env(FOLDER, self.controller());
         command
+    }
+
+    /// Returns the folder of the controller that these calls know; there need not be one.
+    fn controller(&self) -> PathBuf {
+        self.folder.join("serve")
+    }
+
+    /// Starts a controller for these calls.
+    pub(crate) fn serve(&self) -> Result<Controller> {
+        Controller::start(self.command(&["serve"]), &self.controller())
     }
 
     /// Runs a command to its end, whatever its exit code.

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
+use super::controller::Controller;
 use super::disk;
-use super::guanka::{Answer, Guanka, Half, agents, kill_agents, kill_half};
+use super::guanka::{Answer, Guanka, Half, Ship, agents, kill_agents, kill_half};
 use super::points::{Point, Rehearsals, SPANS, Victim, delay};
 use super::project::{self, Version};
 use super::users::{self, Users};
@@ -39,10 +40,21 @@ pub(crate) enum Way {
     WentOn,
     /// `guanka resume` went on.
     Resumed,
+    /// The controller was started again and went on by itself.
+    Restarted,
     /// Nothing had begun: wholly old.
     Old,
     /// Everything had ended: wholly new.
     New,
+}
+
+/// Who drives the ships of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// Each ship itself.
+    Ship,
+    /// A controller for each host; it is what is killed.
+    Controller,
 }
 
 /// A host with its project and its users.
@@ -51,6 +63,8 @@ pub(crate) struct Lane {
     project: PathBuf,
     pub(crate) host: HostRootInfo,
     guanka: Guanka,
+    /// Drives in the ships' place, where the run is about it.
+    controller: Option<Controller>,
     pub(crate) users: Users,
     serves: Serves,
     known: Vec<Serves>,
@@ -63,6 +77,7 @@ impl Way {
         match self {
             Self::WentOn => "the ship went on",
             Self::Resumed => "resumed",
+            Self::Restarted => "the controller went on",
             Self::Old => "nothing had begun",
             Self::New => "everything had ended",
         }
@@ -75,7 +90,7 @@ impl Lane {
         repository: &Path,
         folder: &Path,
         tools: &Tools,
-        program: &Path,
+        (program, driver): (&Path, Driver),
     ) -> Result<Self> {
         fs::create_dir(folder).with_context(|| format!("create {}", folder.display()))?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
@@ -86,6 +101,10 @@ impl Lane {
         project::write(&repository.join("examples/shop"), &project, &host.root)?;
         project::set(&project, Version::A)?;
         let guanka = Guanka::new(program, tools, folder)?;
+        let controller = match driver {
+            Driver::Ship => None,
+            Driver::Controller => Some(guanka.serve()?),
+        };
         let ended = guanka.ship(&project)?.wait()?;
         let port = host.ports.shop;
         finish(&guanka, &project, ended).context("the first release")?;
@@ -94,7 +113,8 @@ impl Lane {
         std::mem::forget(guard);
         let (users, known) = (Users::start(port), vec![serves.clone()]);
         let folder = folder.to_owned();
-        Ok(Self { folder, project, host, guanka, users, serves, known, is_kept: false })
+        let is_kept = false;
+        Ok(Self { folder, project, host, guanka, controller, users, serves, known, is_kept })
     }
 
     /// Ships once without a kill, and learns how long each stretch takes.
@@ -114,18 +134,21 @@ impl Lane {
         if ship.reaches(SPANS[point.span])? {
             std::thread::sleep(delay(point, rehearsals));
         }
+        if matches!(point.victim, Victim::Ship | Victim::Both) {
+            match &mut self.controller {
+                Some(controller) => controller.kill()?,
+                None => ship.kill()?,
+            }
+        }
         match point.victim {
-            Victim::Ship => ship.kill()?,
-            Victim::Agent => kill_agents(&self.host.root, Signal::KILL),
+            Victim::Ship => {}
+            Victim::Agent | Victim::Both => kill_agents(&self.host.root, Signal::KILL),
             Victim::Worker => kill_half(&self.host.root, Half::Worker),
             Victim::Helper => kill_half(&self.host.root, Half::Helper),
-            Victim::Both => {
-                ship.kill()?;
-                kill_agents(&self.host.root, Signal::KILL);
-            }
         }
         self.look().context("right after the kill")?;
         let way = match point.victim {
+            Victim::Ship | Victim::Both if self.controller.is_some() => self.restart(&mut ship)?,
             Victim::Agent | Victim::Worker | Victim::Helper => {
                 let ended = ship.wait()?;
                 match ended.exit {
@@ -140,6 +163,21 @@ impl Lane {
             Way::Old if self.serves.version == wanted => Way::New,
             way => way,
         })
+    }
+
+    /// Starts the controller again: nobody resumes anything, and the ship follows to the end.
+    fn restart(&mut self, ship: &mut Ship) -> Result<Way> {
+        self.controller = Some(self.guanka.serve()?);
+        let ended = ship.wait()?;
+        let way = match ended.exit {
+            DONE => Way::Restarted,
+            // Killed while the rollout was on its way from the ship to the controller.
+            _ => self.go_on(&format!("the ship said {}", ended.said))?,
+        };
+        if let Some(controller) = &self.controller {
+            controller.is_idle().with_context(|| controller.said())?;
+        }
+        Ok(way)
     }
 
     /// Keeps the folder for a person to look at.
@@ -215,6 +253,8 @@ fn finish(guanka: &Guanka, project: &Path, mut ended: Answer) -> Result<()> {
 
 impl Drop for Lane {
     fn drop(&mut self) {
+        // It would start the agent again.
+        self.controller = None;
         stop(&self.host.root);
         if !self.is_kept {
             // Best effort: what cannot be removed stays for a person.

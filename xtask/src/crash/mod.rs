@@ -1,14 +1,16 @@
 //! The crash run: ships of a real service on real hosts, killed with SIGKILL at points spread over
 //! the whole of a ship, the ship, the agent or both; each must be whole after `guanka resume`, and
-//! no user may notice. The run counts only if the same look calls a naive switch half.
+//! no user may notice. With a controller, it is killed in the ship's place, started again, and goes
+//! on by itself. The run counts only if the same look calls a naive switch half.
 
 mod control;
+pub(crate) mod controller;
 mod disk;
 mod guanka;
 mod lane;
 mod points;
 mod project;
-mod users;
+pub(crate) mod users;
 mod whole;
 
 use std::collections::BTreeMap;
@@ -22,7 +24,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 
 use self::control::Control;
-use self::lane::{Lane, Way};
+use self::lane::{Driver, Lane, Way};
 use self::points::{Point, Rehearsals, SPANS, median};
 use crate::setup;
 
@@ -45,6 +47,7 @@ pub(crate) struct Wish {
     points: usize,
     lanes: usize,
     seed: Option<u64>,
+    driver: Driver,
 }
 
 /// What all lanes share.
@@ -57,13 +60,14 @@ struct Board {
 }
 
 impl Wish {
-    /// Reads `--short`, `--points N`, `--lanes N` and `--seed N`.
+    /// Reads `--short`, `--serve`, `--points N`, `--lanes N` and `--seed N`.
     pub(crate) fn read(options: &[&str]) -> Option<Self> {
-        let mut wish = Self { points: WHOLE, lanes: LANES, seed: None };
+        let mut wish = Self { points: WHOLE, lanes: LANES, seed: None, driver: Driver::Ship };
         let mut words = options.iter();
         while let Some(word) = words.next() {
             match *word {
                 "--short" => wish.points = SHORT,
+                "--serve" => wish.driver = Driver::Controller,
                 "--points" => wish.points = words.next()?.parse().ok().filter(|n| *n > 0)?,
                 "--lanes" => wish.lanes = words.next()?.parse().ok().filter(|n| *n > 0)?,
                 "--seed" => wish.seed = Some(words.next()?.parse().ok()?),
@@ -84,7 +88,7 @@ pub(crate) fn run(repository: &Path, wish: Wish) -> Result<()> {
     let folder = Folder::new()?;
     let open = |number: usize| {
         let lane = folder.0.join(number.to_string());
-        Lane::open(repository, &lane, &tools, &program)
+        Lane::open(repository, &lane, &tools, (&program, wish.driver))
     };
     let mut lanes: Vec<Lane> = at_once((0..wish.lanes).collect(), open)?;
     let times = if wish.points > SHORT { REHEARSALS } else { 1 };
@@ -280,14 +284,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LANES, SHORT, WHOLE, Wish};
+    use super::{Driver, LANES, SHORT, WHOLE, Wish};
 
     #[test]
     fn a_wish_is_read_or_refused() {
-        let whole = Wish { points: WHOLE, lanes: LANES, seed: None };
+        let whole = Wish { points: WHOLE, lanes: LANES, seed: None, driver: Driver::Ship };
         assert_eq!(Wish::read(&[]), Some(whole));
         assert_eq!(Wish::read(&["--short"]), Some(Wish { points: SHORT, ..whole }));
-        let seeded = Wish { points: 30, lanes: 1, seed: Some(7) };
+        let served = Wish { driver: Driver::Controller, ..whole };
+        assert_eq!(Wish::read(&["--serve"]), Some(served));
+        let seeded = Wish { points: 30, lanes: 1, seed: Some(7), driver: Driver::Ship };
         let words = ["--seed", "7", "--points", "30", "--lanes", "1"];
         assert_eq!(Wish::read(&words), Some(seeded));
         for bad in [&["--points", "0"][..], &["--seed"], &["--sort"]] {

@@ -1,6 +1,8 @@
 //! Going back after a rollout has ended: the release that served before is rolled out again from
 //! where it lies on the host. It passed its gates in its own time, so none stands in the way.
 
+use std::sync::Arc;
+
 use guanka_core::facts::declared::Declared;
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::spec::{GatePlan, Origin, Past, ReleaseId, Spec, Stable};
@@ -9,11 +11,12 @@ use guanka_core::say::Said;
 use guanka_world::clock;
 use guanka_world::transport::wire::{HostView, Request, Taking};
 
-use super::ship::{lease, view};
 use crate::drive::central::Central;
 use crate::drive::driver::{Driver, Waiting};
 use crate::drive::ledger::{Chapter, Ledger};
-use crate::drive::link::Link;
+use crate::drive::link::{Link, lease, view};
+use crate::drive::screen::Screen;
+use crate::drive::seat::Seat;
 use crate::drive::submission::host_name;
 use crate::failure::codes::NOTHING;
 use crate::failure::{Exit, Failure};
@@ -30,7 +33,7 @@ pub(super) fn run(
     let since_ms = clock::now_ms();
     let seen = view(&mut link, &service)?;
     let (stable, before, declared) = target(&ledger, &seen)?;
-    let epoch = lease(&mut link, &service, Taking::Free)?;
+    let epoch = lease(&mut link, &service, Taking::Free, Seat::Foreground)?;
     let spec = Spec {
         service: service.clone(),
         release: before.clone(),
@@ -51,7 +54,8 @@ pub(super) fn run(
     let draft = Rollout::draft(spec.clone(), epoch, last);
     let central = Central::of_kept(declared, project.into(), before);
     let parts = (central, Waiting::Stay);
-    let mut driver = Driver::new(terminal, (link, ledger), epoch, draft, parts);
+    let ear = Arc::new(Screen::new(terminal));
+    let mut driver = Driver::new(ear, (link, ledger), epoch, draft, parts);
     let actor = guanka_world::process::who();
     driver.happen(Event::Submitted { spec: Box::new(spec), actor })?;
     driver.run()

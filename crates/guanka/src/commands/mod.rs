@@ -22,6 +22,7 @@ mod remove;
 mod report;
 mod resume;
 mod schema;
+mod serve;
 mod ship;
 mod signals;
 mod status;
@@ -71,7 +72,7 @@ enum Verb {
     #[command(visible_alias = "undo")]
     Rollback(resume::Args),
     /// Go on with a rollout that was interrupted or held.
-    Resume(resume::Args),
+    Resume(resume::ResumeArgs),
     /// End a rollout; the stable release keeps or gets everything.
     Abort(resume::AbortArgs),
     /// Take a service off its host: out of nginx, its arms, its releases; data stays.
@@ -94,6 +95,8 @@ enum Verb {
     Audit(audit::Args),
     /// Keep a host; the other commands start it where it does not run.
     Agent(agent::Args),
+    /// Drive rollouts that are handed over, for days; `ship` then only follows.
+    Serve(serve::Args),
     /// Print the JSON Schema of guanka.toml.
     Schema(schema::Args),
     /// Print completions for a shell.
@@ -142,6 +145,7 @@ fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
         Verb::Signals(args) => signals::run(args, terminal),
         Verb::Audit(args) => audit::run(args, terminal),
         Verb::Agent(args) => agent::run(args, terminal),
+        Verb::Serve(args) => serve::run(args, terminal),
         Verb::Schema(args) => schema::run(args, terminal),
         Verb::Completions(args) => completions::run(args, terminal),
         Verb::Exec(args) => exec::run(args, terminal),

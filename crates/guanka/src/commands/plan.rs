@@ -15,9 +15,8 @@ use guanka_world::transport::wire::HostChange;
 use serde_json::json;
 
 use super::project::Project;
-use super::ship::view;
 use crate::agent::preview;
-use crate::drive::link::Link;
+use crate::drive::link::{Link, view};
 use crate::drive::{foretell, install, submission};
 use crate::failure::codes::{FILE, HOST_REFUSED};
 use crate::failure::{Exit, Failure, because};

@@ -9,9 +9,10 @@ use guanka_world::transport::wire::{Answer, Request, Taking};
 use serde_json::json;
 
 use super::project::Project;
-use super::ship::{lease, refuse_unfinished};
+use super::ship::refuse_unfinished;
 use crate::drive::ledger::Ledger;
-use crate::drive::link::{Link, unexpected};
+use crate::drive::link::{Link, lease, unexpected};
+use crate::drive::seat::Seat;
 use crate::drive::submission;
 use crate::failure::codes::USAGE;
 use crate::failure::{Exit, Failure};
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         }
     }
     agree(args.yes, &service, terminal)?;
-    let epoch = lease(&mut link, &service, Taking::Free)?;
+    let epoch = lease(&mut link, &service, Taking::Free, Seat::Foreground)?;
     let removed = link.ask(&Request::Remove { service: service.clone(), epoch });
     // The lease went with the service's state; where the removal failed it is given back.
     let _ = link.ask(&Request::GiveLease { service: service.clone(), epoch });

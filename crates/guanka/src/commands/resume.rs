@@ -1,20 +1,25 @@
 //! `guanka resume`, `abort` and `rollback`: go on with a rollout where its journal says it stands,
 //! end it, or give the old release everything back.
 
+use std::sync::Arc;
+
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::state::State;
 use guanka_core::say::Said;
 use guanka_world::transport::wire::Taking;
 
 use super::project::Project;
-use super::ship::lease;
-use crate::drive::central::Central;
-use crate::drive::driver::{Driver, Waiting};
+use super::ship::{Patience, ear};
+use crate::drive::driver::Waiting;
 use crate::drive::ledger::Ledger;
 use crate::drive::link::Link;
+use crate::drive::screen::Screen;
+use crate::drive::seat::Seat;
 use crate::drive::submission;
+use crate::drive::takeover::{Manner, has_ended, take_over};
 use crate::failure::codes::NOTHING;
 use crate::failure::{Exit, Failure};
+use crate::serve::{self, Controller, Driven, Handed};
 use crate::terminal::Terminal;
 
 /// Which service.
@@ -22,6 +27,16 @@ use crate::terminal::Terminal;
 pub(crate) struct Args {
     #[command(flatten)]
     project: Project,
+}
+
+/// Which service, and who drives it from now on.
+#[derive(clap::Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    project: Project,
+    /// Drive here, even where a controller is there.
+    #[arg(long)]
+    foreground: bool,
 }
 
 /// Which service, and why.
@@ -42,22 +57,27 @@ enum Wish {
 }
 
 /// Goes on with the unfinished rollout.
-pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
-    drive(&args.project, terminal, &Wish::GoOn)
+pub(crate) fn run(args: &ResumeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let controller = if args.foreground { None } else { Controller::find() };
+    drive(&args.project, terminal, (&Wish::GoOn, controller))
 }
 
 /// Ends the unfinished rollout; the stable release keeps or gets everything.
 pub(crate) fn abort(args: &AbortArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    drive(&args.project, terminal, &Wish::Abort(args.reason.clone()))
+    drive(&args.project, terminal, (&Wish::Abort(args.reason.clone()), None))
 }
 
 /// Gives the old release everything back: within a rollout by its machine, after it by a rollout of
 /// the old release's own.
 pub(crate) fn rollback(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
-    drive(&args.project, terminal, &Wish::Back)
+    drive(&args.project, terminal, (&Wish::Back, None))
 }
 
-fn drive(project: &Project, terminal: &Terminal, wish: &Wish) -> Result<Exit, Failure> {
+fn drive(
+    project: &Project,
+    terminal: &Terminal,
+    (wish, mut controller): (&Wish, Option<Controller>),
+) -> Result<Exit, Failure> {
     let declared = project.declared(terminal)?;
     let service = declared.service.clone();
     let mut link = Link::to(submission::host(&declared)?)?;
@@ -65,38 +85,51 @@ fn drive(project: &Project, terminal: &Terminal, wish: &Wish) -> Result<Exit, Fa
     let Some(chapter) = ledger.newest().cloned() else { return Err(nothing(&service)) };
     let rollout = chapter.rollout(&service)?;
     if rollout.state.is_final() {
-        let has_ended = guanka_core::rollout::effect::outstanding(&rollout).is_empty();
         match wish {
             Wish::Back => return super::back::run(link, ledger, &chapter, terminal),
-            Wish::GoOn if !has_ended => {}
+            Wish::GoOn if !has_ended(&rollout) => {}
             _ => return Err(nothing(&service)),
         }
     }
-    // Who stops a release does not wait for its driver; who goes on with one does.
-    let taking = if matches!(wish, Wish::GoOn) { Taking::Free } else { Taking::Over };
-    let epoch = lease(&mut link, &service, taking)?;
-    // Read again under the lease: another driver may have gone on meanwhile.
-    let ledger = Ledger::read(&mut link, &service)?;
-    let Some(chapter) = ledger.newest().cloned() else { return Err(nothing(&service)) };
-    let rollout = chapter.rollout(&service)?;
-    let central = Central::new(chapter.declared.clone(), chapter.project.clone().into());
-    let is_held = matches!(rollout.state, State::Held { .. } | State::RollbackFailed { .. });
-    let parts = (central, Waiting::Stay);
-    let mut driver = Driver::new(terminal, (link, ledger), epoch, rollout, parts);
-    driver.tell_missing()?;
+    let screen = Arc::new(Screen::new(terminal));
+    let is_held =
+        |state: &State| matches!(state, State::Held { .. } | State::RollbackFailed { .. });
+    let known = controller.as_mut().and_then(|c| c.driven(link.address(), &service));
+    let moves = |known: &Driven| known.waits.is_none() && known.number == chapter.number;
+    if known.is_some_and(|known| moves(&known))
+        && !is_held(&rollout.state)
+        && let Some(controller) = controller
+    {
+        // It is driven already: all that is left to do is to look on.
+        let handed = Handed { host: link.address().clone(), service, number: chapter.number };
+        return serve::follow(controller, &handed, &screen);
+    }
+    // Who stops a release does not wait for its driver, nor who decides about a held one; who goes
+    // on with one that moves does.
+    let is_free = matches!(wish, Wish::GoOn) && !is_held(&rollout.state);
+    let manner = Manner {
+        taking: if is_free { Taking::Free } else { Taking::Over },
+        seat: Seat::Foreground,
+        waiting: Waiting::Stay,
+        ear: ear(&screen, controller.as_ref()),
+    };
+    let taken = take_over(link, &service, manner, &mut None)?;
+    let Some(mut driver) = taken else { return Err(nothing(&service)) };
     let actor = guanka_world::process::who();
-    driver.happen(Event::TakenOver { epoch, actor: actor.clone() })?;
     match wish {
-        Wish::GoOn if is_held => driver.happen(Event::Resume { actor })?,
+        Wish::GoOn if is_held(&driver.rollout.state) => driver.happen(Event::Resume { actor })?,
         Wish::GoOn => {}
         Wish::Abort(reason) => {
             driver.happen(Event::Abort { actor, reason: reason.clone() })?;
         }
         Wish::Back => driver.happen(Event::RollbackAsked { actor })?,
     }
+    if matches!(wish, Wish::GoOn) {
+        return super::ship::drive(driver, controller, (&screen, Patience::Follow));
+    }
     let exit = driver.run()?;
     // Who asked for the end of a release that no user had met got what was asked for.
-    let is_ended = driver.rollout.state == State::Cancelled && !matches!(wish, Wish::GoOn);
+    let is_ended = driver.rollout.state == State::Cancelled;
     Ok(if is_ended { Exit::Done } else { exit })
 }
 

@@ -1,22 +1,29 @@
-//! `guanka ship`: from source to all of its traffic, or back. The foreground drives; killed at any
-//! moment, `guanka resume` goes on.
+//! `guanka ship`: from source to all of its traffic, or back. Where this user has a controller, it
+//! drives and this command follows; else this command drives. After a kill the controller goes on,
+//! or `guanka resume`.
+
+use std::sync::Arc;
 
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::spec::{Past, Stage};
 use guanka_core::rollout::state::Rollout;
 use guanka_core::say::Said;
 use guanka_world::clock;
-use guanka_world::transport::wire::{Answer, Request, Taking};
+use guanka_world::transport::wire::{Request, Taking};
 
 use super::project::Project;
 use crate::drive::central::{Central, project_folder};
 use crate::drive::driver::{Driver, Waiting};
 use crate::drive::install;
 use crate::drive::ledger::Ledger;
-use crate::drive::link::{Link, take_lease, unexpected};
+use crate::drive::link::{Link, lease, view};
+use crate::drive::screen::Screen;
+use crate::drive::seat::Seat;
 use crate::drive::submission;
+use crate::drive::told::{Deaf, Ear, Told};
 use crate::failure::codes::UNFINISHED;
 use crate::failure::{Exit, Failure};
+use crate::serve::{self, Controller};
 use crate::terminal::Terminal;
 
 /// What to ship, and how far.
@@ -31,9 +38,12 @@ pub(crate) struct Args {
         value_parser = ["check", "build", "stage", "load", "bake", "canary"]
     )]
     until: Option<String>,
-    /// Leave when only time is missing (the bake); `guanka resume` goes on.
+    /// Leave as soon as the controller has it; without one when only time is missing (the bake).
     #[arg(long)]
     no_wait: bool,
+    /// Drive here, even where a controller is there.
+    #[arg(long)]
+    foreground: bool,
     /// Ship a release that was taken back before, for this reason.
     #[arg(long, value_name = "REASON")]
     r#override: Option<String>,
@@ -46,7 +56,8 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let mut link = Link::to(submission::host(&declared)?)?;
     let project = project_folder(&args.project.project)?;
     let service = declared.service.clone();
-    let epoch = lease(&mut link, &service, Taking::Free)?;
+    let controller = if args.foreground { None } else { Controller::find() };
+    let epoch = lease(&mut link, &service, Taking::Free, Seat::Foreground)?;
     let begun = (|| {
         let mut ledger = Ledger::read(&mut link, &service)?;
         refuse_unfinished(&ledger)?;
@@ -75,33 +86,46 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     };
     let central = Central::new(declared, project);
     let waiting = if args.no_wait { Waiting::Leave } else { Waiting::Stay };
-    let mut driver = Driver::new(terminal, (link, ledger), epoch, draft, (central, waiting));
+    let screen = Arc::new(Screen::new(terminal));
+    let ear = ear(&screen, controller.as_ref());
+    let mut driver = Driver::new(ear, (link, ledger), epoch, draft, (central, waiting));
     let actor = guanka_world::process::who();
     driver.happen(Event::Submitted { spec: Box::new(spec), actor })?;
-    driver.run()
+    let patience = if args.no_wait { Patience::Leave } else { Patience::Follow };
+    drive(driver, controller, (&screen, patience))
 }
 
-/// Takes the service's lease for this process.
-pub(crate) fn lease(
-    link: &mut Link,
-    service: &guanka_core::name::ServiceName,
-    taking: Taking,
-) -> Result<u64, Failure> {
-    match link.ask(&take_lease(service, taking))? {
-        Answer::Leased { epoch } => Ok(epoch),
-        other => Err(unexpected(&other)),
+/// Whether a rollout that was handed over is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// To its end.
+    Follow,
+    /// Not at all.
+    Leave,
+}
+
+/// Returns who is told while the rollout is still here: nobody, where the controller tells it all.
+pub(super) fn ear(screen: &Arc<Screen>, controller: Option<&Controller>) -> Arc<dyn Ear> {
+    match controller {
+        Some(_) => Arc::new(Deaf),
+        None => Arc::clone(screen) as Arc<dyn Ear>,
     }
 }
 
-/// Returns what the host says of a service.
-pub(crate) fn view(
-    link: &mut Link,
-    service: &guanka_core::name::ServiceName,
-) -> Result<guanka_world::transport::wire::HostView, Failure> {
-    match link.ask(&Request::Observe { service: service.clone() })? {
-        Answer::Observed { view } => Ok(*view),
-        other => Err(unexpected(&other)),
+/// Drives a rollout that has begun: in the controller where there is one, else here.
+pub(super) fn drive(
+    mut driver: Driver,
+    controller: Option<Controller>,
+    (screen, patience): (&Arc<Screen>, Patience),
+) -> Result<Exit, Failure> {
+    let Some(mut controller) = controller else { return driver.run() };
+    let handed = serve::hand_over(&mut controller, driver)?;
+    if patience == Patience::Follow {
+        return serve::follow(controller, &handed, screen);
     }
+    let note = || "note".to_owned();
+    screen.hear(Told::Line { event: note(), state: note(), says: serve::goes_on(&handed) });
+    Ok(Exit::Waits)
 }
 
 /// Refuses to begin while an earlier rollout is unfinished: its end is a person's choice.

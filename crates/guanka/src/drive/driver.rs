@@ -1,24 +1,24 @@
 //! The loop: perform what is outstanding, judge what is to be judged, renew what is leased, and
 //! write down what happened before anything is done about it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use guanka_core::facts::declared::GateSlo;
 use guanka_core::gates::{GateKind, guard};
 use guanka_core::quantity::Millis;
-use guanka_core::rollout::audit::Audit;
 use guanka_core::rollout::effect::{Action, Effect, outstanding};
 use guanka_core::rollout::ending::Ending;
 use guanka_core::rollout::event::{Chore, Event, Fault, StopReason};
 use guanka_core::rollout::spec::HostName;
 use guanka_core::rollout::state::{Rollout, State};
-use guanka_core::rollout::step::step;
 use guanka_core::rollout::wants::{Judge, is_news, wants};
 use guanka_core::say::Said;
+use guanka_core::signals::window::WINDOW;
 use guanka_world::clock;
 use guanka_world::transport::wire::{Answer, Request};
-use serde_json::json;
 
 use super::central::Central;
 use super::evidence::Judge as Evidence;
@@ -28,27 +28,31 @@ use super::keeper::{Keeper, RENEW};
 use super::ledger::Ledger;
 use super::link::{Link, unexpected};
 use super::progress::Progress;
+use super::told::Ear;
 use crate::failure::codes::{DAMAGED, PORT_TAKEN};
 use crate::failure::{Exit, Failure};
-use crate::terminal::Terminal;
 
 /// How often the loop turns: a canary's switch is not waited for longer than this.
 const TURN: Millis = Millis(100);
 /// How often a gate is judged and the host looked at.
 const LOOK: Duration = Duration::from_millis(1000);
+/// A state that has lasted this long is judged once a window.
+const LONG: Millis = Millis::from_secs(600);
+const WINDOW_LENGTH: Duration = Duration::from_millis(WINDOW.0);
 
-/// What the person asked beside the release itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long a driver stays with its rollout.
+#[derive(Clone, Debug)]
 pub(crate) enum Waiting {
     /// Stay until it ends.
     Stay,
     /// Leave once it only waits.
     Leave,
+    /// Stay until the flag is raised, then leave between two turns.
+    UntilCalled(Arc<AtomicBool>),
 }
 
 /// A rollout being driven.
-pub(crate) struct Driver<'a> {
-    pub(crate) terminal: &'a Terminal,
+pub(crate) struct Driver {
     pub(crate) link: Link,
     pub(crate) ledger: Ledger,
     pub(crate) epoch: u64,
@@ -60,21 +64,21 @@ pub(crate) struct Driver<'a> {
     evidence: Evidence,
     looked: Option<Instant>,
     renewed: Option<Instant>,
+    judged: Option<Instant>,
     has_healed: bool,
 }
 
-impl<'a> Driver<'a> {
+impl Driver {
     /// Takes over a rollout as its journal says it stands.
     pub(crate) fn new(
-        terminal: &'a Terminal,
+        ear: Arc<dyn Ear>,
         (link, ledger): (Link, Ledger),
         epoch: u64,
         rollout: Rollout,
         (central, waiting): (Central, Waiting),
     ) -> Self {
-        let progress = Progress::new(terminal, &rollout);
+        let progress = Progress::new(ear, &rollout);
         Self {
-            terminal,
             link,
             ledger,
             epoch,
@@ -86,11 +90,12 @@ impl<'a> Driver<'a> {
             evidence: Evidence::default(),
             looked: None,
             renewed: None,
+            judged: None,
             has_healed: false,
         }
     }
 
-    /// Drives until the rollout has ended or waits for a person.
+    /// Drives until the rollout has ended or waits for a person, or the driver is called off.
     pub(crate) fn run(&mut self) -> Result<Exit, Failure> {
         let _keeper = Keeper::start(self.link.address(), &self.ledger.service, self.epoch);
         // What the host did by itself while nobody drove comes before anything is asked of it.
@@ -98,6 +103,9 @@ impl<'a> Driver<'a> {
             self.happen(event)?;
         }
         loop {
+            if self.is_called_off() {
+                return Ok(self.leave());
+            }
             if let Some(exit) = self.turn()? {
                 return Ok(exit);
             }
@@ -120,7 +128,7 @@ impl<'a> Driver<'a> {
         {
             return Ok(Some(self.end(ending)));
         }
-        if self.waiting == Waiting::Leave && is_quiet && self.only_waits() {
+        if matches!(self.waiting, Waiting::Leave) && is_quiet && self.only_waits() {
             return Ok(Some(Exit::Waits));
         }
         if self.looked.is_none_or(|at| at.elapsed() >= LOOK) {
@@ -128,6 +136,23 @@ impl<'a> Driver<'a> {
             self.look()?;
         }
         Ok(None)
+    }
+
+    fn is_called_off(&self) -> bool {
+        matches!(&self.waiting, Waiting::UntilCalled(flag) if flag.load(Ordering::SeqCst))
+    }
+
+    /// Leaves the rollout to the next driver: the canary's lease gets its whole time once more, the
+    /// service's is given back.
+    fn leave(&mut self) -> Exit {
+        if let Ok(reading) = self.link.reading() {
+            for effect in wants(&self.rollout, self.ledger.steady(&reading)).renew {
+                // What cannot be renewed now ends a few seconds sooner.
+                let _ = self.ask_host(&effect);
+            }
+        }
+        self.give_lease();
+        Exit::Interrupted
     }
 
     /// Returns whether time alone moves it on, and nothing is lost when the driver leaves.
@@ -143,7 +168,7 @@ impl<'a> Driver<'a> {
         let reading = self.link.reading()?;
         let now = self.ledger.steady(&reading);
         let wanted = wants(&self.rollout, now);
-        if let Some(judge) = wanted.judge
+        if let Some(judge) = wanted.judge.filter(|_| self.is_time_to_judge(now))
             && let Some(event) = self.judge(judge, now)?
         {
             return self.happen(event);
@@ -160,6 +185,21 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    /// Returns whether the gate is worth another look. Counts come by windows: over a long watch
+    /// one look a window is enough, and a bake of days is not read again every second.
+    fn is_time_to_judge(&mut self, now: u64) -> bool {
+        let began = self.ledger.newest().and_then(|chapter| {
+            let entered = self.rollout.entered;
+            chapter.records.iter().find(|record| record.seq >= entered).map(|record| record.at)
+        });
+        let is_long = began.is_some_and(|began| now.saturating_sub(began) > LONG.0);
+        let is_due = self.judged.is_none_or(|at| at.elapsed() >= WINDOW_LENGTH || !is_long);
+        if is_due {
+            self.judged = Some(Instant::now());
+        }
+        is_due
+    }
+
     /// Writes an event down, then takes what it leads to as the present.
     pub(crate) fn happen(&mut self, event: Event) -> Result<(), Failure> {
         let led = self.ledger.happen(&mut self.link, self.epoch, &self.rollout, event)?;
@@ -174,49 +214,7 @@ impl<'a> Driver<'a> {
             self.foretell(gate)?;
         }
         self.looked = None;
-        Ok(())
-    }
-
-    /// Writes one entry of the audit log.
-    fn tell(&mut self, number: u64, rollout: &Rollout, audit: &Audit) -> Result<(), Failure> {
-        let record = json!({
-            "rollout": number,
-            "release": rollout.release().release,
-            "epoch": self.epoch,
-            "audit": audit,
-        });
-        let (service, record) = (self.ledger.service.clone(), record.to_string());
-        self.link.ask(&Request::Audit { service, epoch: self.epoch, record })?;
-        Ok(())
-    }
-
-    /// Writes the entries of the audit log that a killed driver had journaled and not told: each
-    /// journal record has its entries, however often drivers were killed in between.
-    pub(crate) fn tell_missing(&mut self) -> Result<(), Failure> {
-        let Some(chapter) = self.ledger.newest().cloned() else { return Ok(()) };
-        let entries = match self.link.ask(&Request::ReadAudit { from: 0 })? {
-            Answer::AuditLog { entries } => entries,
-            other => return Err(unexpected(&other)),
-        };
-        let service = self.ledger.service.to_string();
-        let told: BTreeSet<String> = entries
-            .iter()
-            .filter(|entry| entry.service == service)
-            .filter_map(|entry| serde_json::from_str::<serde_json::Value>(&entry.record).ok())
-            .filter_map(|record| record.get("audit").map(ToString::to_string))
-            .collect();
-        let Some(first) = chapter.records.first() else { return Ok(()) };
-        let Event::Submitted { spec, .. } = &first.event else { return Ok(()) };
-        let mut rollout = Rollout::draft((**spec).clone(), first.epoch, first.seq - 1);
-        for record in &chapter.records {
-            let led = step(&rollout, record.at, &record.event);
-            rollout = led.rollout;
-            for audit in &led.audit {
-                if !told.contains(&json!(audit).to_string()) {
-                    self.tell(chapter.number, &rollout, audit)?;
-                }
-            }
-        }
+        self.judged = None;
         Ok(())
     }
 
@@ -417,17 +415,20 @@ impl<'a> Driver<'a> {
 
     /// Ends the drive: the lease goes back, the report is shown.
     fn end(&mut self, ending: Ending) -> Exit {
-        let service = self.ledger.service.clone();
-        // Left behind it ends by itself.
-        let _ = self.link.ask(&Request::GiveLease { service, epoch: self.epoch });
-        self.progress.done();
-        if let (Some(failed), false) = (&self.central.build_failed, self.terminal.json) {
-            crate::terminal::failure::show(self.terminal, failed);
+        self.give_lease();
+        if let Some(failed) = &self.central.build_failed {
+            self.progress.failed(failed);
         }
         if let Some(report) = &self.central.reported {
-            super::report::show(self.terminal, report);
+            self.progress.reported(report);
         }
         exit_of(ending)
+    }
+
+    /// Gives the service's lease back; left behind it ends by itself.
+    pub(crate) fn give_lease(&mut self) {
+        let service = self.ledger.service.clone();
+        let _ = self.link.ask(&Request::GiveLease { service, epoch: self.epoch });
     }
 }
 

@@ -166,6 +166,12 @@ impl Ledger {
 }
 
 impl Chapter {
+    /// Returns the digest of the declaration: what is built, how, and for whom.
+    pub(crate) fn declaration(&self) -> Digest {
+        let text = serde_json::to_string(&self.declared).unwrap_or_default();
+        guanka_world::hash::of_bytes(text.as_bytes())
+    }
+
     /// Returns the rollout that the records fold to.
     pub(crate) fn rollout(&self, service: &ServiceName) -> Result<Rollout, Failure> {
         fold(&self.records).map_err(|error| unreadable(service, 0, &error.to_string()))

@@ -14,9 +14,10 @@ use guanka_world::managers::own_unit;
 use guanka_world::transport::client::Client;
 use guanka_world::transport::hosts;
 use guanka_world::transport::ssh::{FaultKind, SshFault};
-use guanka_world::transport::wire::{Answer, FailedKind, PROTOCOL, Request, Taking};
+use guanka_world::transport::wire::{Answer, FailedKind, HostView, PROTOCOL, Request, Taking};
 use guanka_world::{clock, files, process};
 
+use super::seat::Seat;
 use crate::failure::codes::{
     AGENT, CHAIN, DAMAGED, FENCED, HOST_REFUSED, LOCKED, NOT_THERE, PORT_TAKEN, SSH,
 };
@@ -259,7 +260,24 @@ pub(crate) fn unexpected(answer: &Answer) -> Failure {
     )
 }
 
-/// Returns the request that takes a service's lease for this process.
-pub(crate) fn take_lease(service: &ServiceName, taking: Taking) -> Request {
-    Request::TakeLease { service: service.clone(), holder: crate::agent::own_name(), taking }
+/// Takes the service's lease for this process.
+pub(crate) fn lease(
+    link: &mut Link,
+    service: &ServiceName,
+    taking: Taking,
+    seat: Seat,
+) -> Result<u64, Failure> {
+    let holder = seat.holder();
+    match link.ask(&Request::TakeLease { service: service.clone(), holder, taking })? {
+        Answer::Leased { epoch } => Ok(epoch),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Returns what the host says of a service.
+pub(crate) fn view(link: &mut Link, service: &ServiceName) -> Result<HostView, Failure> {
+    match link.ask(&Request::Observe { service: service.clone() })? {
+        Answer::Observed { view } => Ok(*view),
+        other => Err(unexpected(&other)),
+    }
 }

@@ -1,8 +1,8 @@
-//! What a person sees while a release is under way: a line when a step begins and ends, a moving
-//! line on a terminal in between, and one JSON object per event for machines.
+//! What the driver tells of its rollout: a line when a step begins and ends, what is going on in
+//! between, and the little it must remember to tell it.
 
 use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Instant;
 
 use guanka_core::checks::CheckRun;
@@ -10,40 +10,28 @@ use guanka_core::facts::release::Manifest;
 use guanka_core::gates::Judgement;
 use guanka_core::name::Digest;
 use guanka_core::quantity::Bytes;
+use guanka_core::report::release::ReleaseReport;
 use guanka_core::rollout::describe;
 use guanka_core::rollout::state::{Rollout, State};
-use guanka_core::rollout::verdict::Verdict;
 use guanka_core::say::Said;
 use guanka_world::transport::wire::ArmView;
-use serde_json::json;
 
-use crate::terminal::{Terminal, width};
+use super::told::{Ear, Told, ToldFailure};
+use crate::failure::Failure;
 
 /// Tells how a rollout goes.
 pub(crate) struct Progress {
-    terminal: Terminal,
-    is_live: bool,
-    began: Instant,
+    ear: Arc<dyn Ear>,
     step: RefCell<Instant>,
-    shown: RefCell<String>,
-    noted: RefCell<Option<Instant>>,
     was_ready: Cell<Option<u32>>,
 }
 
 impl Progress {
     /// Begins to tell.
-    pub(crate) fn new(terminal: &Terminal, rollout: &Rollout) -> Self {
-        let is_live = !terminal.json && std::io::stderr().is_terminal() && terminal.color;
-        let progress = Self {
-            terminal: *terminal,
-            is_live,
-            began: Instant::now(),
-            step: RefCell::new(Instant::now()),
-            shown: RefCell::default(),
-            noted: RefCell::default(),
-            was_ready: Cell::new(None),
-        };
-        progress.say("state", rollout.state.code(), &describe::rollout(rollout));
+    pub(crate) fn new(ear: Arc<dyn Ear>, rollout: &Rollout) -> Self {
+        let step = RefCell::new(Instant::now());
+        let progress = Self { ear, step, was_ready: Cell::new(None) };
+        progress.say("state", rollout.state.code(), describe::rollout(rollout));
         progress
     }
 
@@ -52,88 +40,30 @@ impl Progress {
         if before.state.code() == after.state.code() && !is_new_part(before, after) {
             return;
         }
-        let took = self.step.replace(Instant::now()).elapsed().as_millis() as u64;
+        let took_ms = self.step.replace(Instant::now()).elapsed().as_millis() as u64;
         self.was_ready.set(None);
-        if self.terminal.json {
-            let event = json!({
-                "schema": 1,
-                "event": "state",
-                "state": after.state.code(),
-                "before": before.state.code(),
-                "took_ms": took,
-                "says": describe::rollout(after),
-            });
-            self.terminal.line(&event.to_string());
-        } else {
-            let secs = self.began.elapsed().as_secs_f64();
-            let text = describe::rollout(after);
-            self.clear();
-            self.terminal.note(&format!("{secs:6.1}s  {}", self.terminal.said(&text)));
-        }
+        self.ear.hear(Told::Moved {
+            before: before.state.code().to_owned(),
+            state: after.state.code().to_owned(),
+            took_ms,
+            says: describe::rollout(after),
+        });
     }
 
     /// Tells how far a long effect is.
     pub(crate) fn working(&self, said: &Said) {
-        if self.terminal.json || said.en == "begun" {
-            return;
-        }
-        let text = self.terminal.said(said).to_owned();
-        if self.is_live {
-            let secs = self.began.elapsed().as_secs_f64();
-            let line = format!("{secs:6.1}s    {text}");
-            self.clear();
-            let _ = write!(std::io::stderr().lock(), "{line}");
-            *self.shown.borrow_mut() = line;
-        } else if self.is_time_to_note() {
-            let secs = self.began.elapsed().as_secs_f64();
-            self.terminal.note(&format!("{secs:6.1}s    {text}"));
-        }
+        self.ear.hear(Told::Working { says: said.clone() });
     }
 
     /// Tells what a gate sees now.
     pub(crate) fn judged(&self, judgement: &Judgement) {
-        if self.terminal.json {
-            let event = json!({
-                "schema": 1,
-                "event": "judged",
-                "gate": judgement.gate,
-                "verdict": judgement.verdict.code(),
-                "faults": judgement.faults.iter().map(|fault| &fault.said).collect::<Vec<_>>(),
-                "objectives": judgement.objectives.iter().map(|o| json!({
-                    "slo": o.slo, "route": o.route, "n": o.n, "x": o.x, "lower": o.lower,
-                    "upper": o.upper, "limit": o.limit, "verdict": o.verdict.code(),
-                })).collect::<Vec<_>>(),
-            });
-            self.terminal.line(&event.to_string());
-            return;
-        }
-        let worst = judgement
-            .objectives
-            .iter()
-            .max_by_key(|objective| objective.verdict)
-            .map(|objective| objective.sentence.clone());
-        let fault = judgement.faults.first().map(|fault| fault.said.clone());
-        let decided = matches!(judgement.verdict, Verdict::Bad | Verdict::Good);
-        if let Some(said) = fault.or(worst) {
-            if decided {
-                let title = judgement.gate.title();
-                let verdict = judgement.verdict.title();
-                let text = format!(
-                    "{}: {} — {}",
-                    self.terminal.text(&title),
-                    self.terminal.text(&verdict),
-                    self.terminal.said(&said)
-                );
-                self.working(&Said::new(text.clone(), text));
-            } else {
-                self.working(&said);
-            }
-        }
+        self.ear.hear(Told::Judged { judgement: Box::new(judgement.clone()) });
     }
 
     /// Tells what a gate needs before it can prove anything.
     pub(crate) fn foretold(&self, said: &Said) {
-        self.say("needs", "needs", &Said::new(format!("  {}", said.zh), format!("  {}", said.en)));
+        let said = Said::new(format!("  {}", said.zh), format!("  {}", said.en));
+        self.say("needs", "needs", said);
     }
 
     /// Tells what the static checks found.
@@ -167,44 +97,23 @@ impl Progress {
         self.was_ready.get().is_some() && (arm.is_failing || arm.pid.is_none())
     }
 
-    /// Ends the moving line.
-    pub(crate) fn done(&self) {
-        self.clear();
-    }
-
     /// Tells what happened beside the steps.
     pub(crate) fn note(&self, said: &Said) {
-        self.say("note", "note", said);
+        self.say("note", "note", said.clone());
     }
 
-    fn say(&self, event: &str, code: &str, said: &Said) {
-        if self.terminal.json {
-            let event = json!({ "schema": 1, "event": event, "state": code, "says": said });
-            self.terminal.line(&event.to_string());
-        } else {
-            self.clear();
-            let secs = self.began.elapsed().as_secs_f64();
-            self.terminal.note(&format!("{secs:6.1}s  {}", self.terminal.said(said)));
-        }
+    /// Tells of a failure that the rollout itself has taken in.
+    pub(crate) fn failed(&self, failure: &Failure) {
+        self.ear.hear(Told::Failed { failure: ToldFailure::from(failure) });
     }
 
-    /// Where nobody watches a terminal, a line every ten seconds is enough.
-    fn is_time_to_note(&self) -> bool {
-        let mut noted = self.noted.borrow_mut();
-        if noted.is_some_and(|at| at.elapsed().as_secs() < 10) {
-            return false;
-        }
-        *noted = Some(Instant::now());
-        true
+    /// Tells the end.
+    pub(crate) fn reported(&self, report: &ReleaseReport) {
+        self.ear.hear(Told::Reported { report: Box::new(report.clone()) });
     }
 
-    fn clear(&self) {
-        let mut shown = self.shown.borrow_mut();
-        if !shown.is_empty() {
-            let blank = " ".repeat(width(&shown));
-            let _ = write!(std::io::stderr().lock(), "\r{blank}\r");
-            shown.clear();
-        }
+    fn say(&self, event: &str, state: &str, says: Said) {
+        self.ear.hear(Told::Line { event: event.to_owned(), state: state.to_owned(), says });
     }
 }
 

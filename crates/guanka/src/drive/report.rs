@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::terminal::Terminal;
 
 /// Puts the report together.
-pub(crate) fn assemble(driver: &mut Driver<'_>) -> Result<ReleaseReport, Failure> {
+pub(crate) fn assemble(driver: &mut Driver) -> Result<ReleaseReport, Failure> {
     let failed_by_switch = failed_by_switch(driver)?;
     let driver = &*driver;
     let rollout = &driver.rollout;
@@ -70,7 +70,7 @@ pub(crate) fn assemble(driver: &mut Driver<'_>) -> Result<ReleaseReport, Failure
 
 /// Returns how many requests could not reach the arm chosen for them around the moments at which
 /// the share changed; nothing where it never did.
-fn failed_by_switch(driver: &mut Driver<'_>) -> Result<Option<u64>, Failure> {
+fn failed_by_switch(driver: &mut Driver) -> Result<Option<u64>, Failure> {
     let Some(chapter) = driver.ledger.newest() else { return Ok(None) };
     let changes: Vec<u64> = chapter
         .records
@@ -109,7 +109,7 @@ pub(crate) fn show(terminal: &Terminal, report: &ReleaseReport) {
     }
 }
 
-fn ended(driver: &Driver<'_>, ending: Ending) -> Said {
+fn ended(driver: &Driver, ending: Ending) -> Said {
     if let Some(failed) = &driver.central.build_failed {
         let place = failed
             .span
@@ -161,7 +161,7 @@ fn last_fault(chapter: &Chapter) -> Option<Said> {
 }
 
 /// Returns the steps in order, with how long each took.
-fn steps(chapter: &Chapter, driver: &Driver<'_>) -> Vec<StepReport> {
+fn steps(chapter: &Chapter, driver: &Driver) -> Vec<StepReport> {
     let Some(first) = chapter.records.first() else { return Vec::new() };
     let Event::Submitted { spec, .. } = &first.event else { return Vec::new() };
     let mut rollout = Rollout::draft((**spec).clone(), first.epoch, first.seq - 1);
@@ -198,7 +198,7 @@ fn add(steps: &mut Vec<StepReport>, word: &str, title: Text, took_ms: u64, rollo
 }
 
 /// Puts a gate's last word beside its step.
-fn judge_step(step: &mut StepReport, driver: &Driver<'_>) {
+fn judge_step(step: &mut StepReport, driver: &Driver) {
     use guanka_core::gates::GateKind;
     let gate = match step.step.as_str() {
         "load" => GateKind::Load,
@@ -300,7 +300,7 @@ fn traffic(rollout: &Rollout, records: &[Record]) -> Said {
 }
 
 /// Says what to do next: a command.
-fn next(rollout: &Rollout, ending: Ending, number: u64, driver: &Driver<'_>) -> Said {
+fn next(rollout: &Rollout, ending: Ending, number: u64, driver: &Driver) -> Said {
     let same = |text: String| Said::new(text.clone(), text);
     let env = format!(" --env {}", driver.ledger.service.env());
     if let Some(failed) = &driver.central.build_failed {

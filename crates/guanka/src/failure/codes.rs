@@ -315,12 +315,49 @@ pub(crate) const BUILD: ErrorCode = ErrorCode {
     },
 };
 
+/// The controller could not be started or could not take something on.
+pub(crate) const CONTROLLER: ErrorCode = ErrorCode {
+    code: "GK1601",
+    exit: Exit::CouldNot,
+    title: Text { zh: "控制器无法工作", en: "the controller could not do it" },
+    why: Text {
+        zh: "已有一个控制器在运行、它的目录不可写,或它的清单读不懂。",
+        en: "Another controller runs already, its folder cannot be written, or its list cannot be \
+             understood.",
+    },
+    fix: Text {
+        zh: "按原因处理;清单损坏时把它移开,再对每个未结束的服务运行 `guanka resume`。",
+        en: "Put the cause right; a broken list is moved away, and `guanka resume` goes on with \
+             each unfinished service.",
+    },
+};
+
+/// The controller no longer drives a rollout that has not ended.
+pub(crate) const CONTROLLER_AWAY: ErrorCode = ErrorCode {
+    code: "GK1602",
+    exit: Exit::NeedsHuman,
+    title: Text {
+        zh: "控制器没有在推进发布", en: "the controller does not move the rollout"
+    },
+    why: Text {
+        zh: "控制器结束了,或遇到了要人处理的事;灰度无人续约时,30 秒后主机自行收回流量。",
+        en: "It has ended, or met something a person must look at; a canary that nobody renews is \
+             taken back by its host within 30 s.",
+    },
+    fix: Text {
+        zh: "启动 `guanka serve`,或运行 `guanka resume`。",
+        en: "Start `guanka serve`, or run `guanka resume`.",
+    },
+};
+
 /// Every code, in order; `explain` and the documentation read this list.
 pub(crate) const ALL: &[&ErrorCode] = &[
     &AGENT,
     &BUILD,
     &CHAIN,
     &CONFIG,
+    &CONTROLLER,
+    &CONTROLLER_AWAY,
     &DAMAGED,
     &FENCED,
     &FILE,

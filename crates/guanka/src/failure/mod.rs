@@ -32,7 +32,6 @@ pub(crate) enum Exit {
     /// Not proven: a gate not yet or invalid, a required check unknown.
     NotProven = 9,
     /// Interrupted; safe to repeat.
-    #[expect(dead_code, reason = "what a shell reports of a process that SIGINT has ended")]
     Interrupted = 130,
 }
 

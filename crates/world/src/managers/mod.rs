@@ -5,6 +5,7 @@ mod ini;
 pub mod launch;
 mod mirror;
 pub mod own_unit;
+pub mod serve_unit;
 pub mod spec;
 pub mod supervisor;
 pub mod systemd;

@@ -136,14 +136,7 @@ pub fn start() -> io::Result<()> {
 /// agent, and starts it anew where anything has changed.
 pub fn install(host: &HostRoot, key: Option<&str>) -> io::Result<Done> {
     let mut done = Done::default();
-    let launcher = host.at("/opt/guanka/bin/guanka");
-    for folder in ["/opt/guanka", "/opt/guanka/bin"] {
-        files::make_dir(&host.at(folder), 0o755)?;
-    }
-    let own = process::own_program()?;
-    if own != launcher {
-        put(&launcher, &files::read_bytes(&own, 1 << 30)?, 0o755, &mut done)?;
-    }
+    let is_new = put_program(host, &mut done)?;
     make_users(host)?;
     files::make_dir(&host.at("/etc/guanka"), 0o755)?;
     let trust = host.at("/etc/guanka/trust.toml");
@@ -159,15 +152,32 @@ pub fn install(host: &HostRoot, key: Option<&str>) -> io::Result<Done> {
         }
         systemctl(&["daemon-reload"])?;
         systemctl(&["enable", HELPER_UNIT, UNIT])?;
-        let of_ours = |p: &PathBuf| *p == launcher || p.starts_with(host.at(UNITS));
-        let needs_it = done.written.iter().any(of_ours);
+        let needs_it = is_new || done.written.iter().any(|p| p.starts_with(host.at(UNITS)));
         systemctl(&[if needs_it { "restart" } else { "start" }, HELPER_UNIT, UNIT])?;
         done.is_enabled = true;
     }
     Ok(done)
 }
 
-fn runs_systemd(host: &HostRoot) -> bool {
+/// Starts the agent anew by its unit.
+pub(super) fn restart() -> io::Result<()> {
+    systemctl(&["restart", UNIT])
+}
+
+/// Puts this program in its place; returns whether another one was there.
+pub(super) fn put_program(host: &HostRoot, done: &mut Done) -> io::Result<bool> {
+    let launcher = host.at("/opt/guanka/bin/guanka");
+    for folder in ["/opt/guanka", "/opt/guanka/bin"] {
+        files::make_dir(&host.at(folder), 0o755)?;
+    }
+    let own = process::own_program()?;
+    if own != launcher {
+        put(&launcher, &files::read_bytes(&own, 1 << 30)?, 0o755, done)?;
+    }
+    Ok(done.written.contains(&launcher))
+}
+
+pub(super) fn runs_systemd(host: &HostRoot) -> bool {
     host.is_machine() && Path::new("/run/systemd/system").is_dir()
 }
 
@@ -176,7 +186,7 @@ fn unit_file(host: &HostRoot, unit: &str) -> PathBuf {
 }
 
 /// Writes a file that differs.
-fn put(path: &Path, bytes: &[u8], mode: u32, done: &mut Done) -> io::Result<()> {
+pub(super) fn put(path: &Path, bytes: &[u8], mode: u32, done: &mut Done) -> io::Result<()> {
     if fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
     }
@@ -306,7 +316,7 @@ fn plain_key(text: &str) -> Option<String> {
     (good_kind && good_body && is_known).then(|| format!("{kind} {body}"))
 }
 
-fn systemctl(args: &[&str]) -> io::Result<()> {
+pub(super) fn systemctl(args: &[&str]) -> io::Result<()> {
     let mut command = Command::new("systemctl");
     command.args(["--no-pager", "--no-ask-password"]).args(args);
     succeed(&mut command)

@@ -31,6 +31,11 @@ pub fn write(stream: &mut impl Write, kind: FrameKind, bytes: &[u8]) -> io::Resu
 
 /// Reads one frame; `None` when the peer has ended before one began.
 pub fn read(stream: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u8>)>> {
+    read_within(stream, FRAME_MAX)
+}
+
+/// Reads one frame of at most `most` bytes.
+pub fn read_within(stream: &mut impl Read, most: u32) -> io::Result<Option<(FrameKind, Vec<u8>)>> {
     let mut head = [0; 5];
     match stream.read(&mut head)? {
         0 => return Ok(None),
@@ -45,8 +50,9 @@ pub fn read(stream: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u8>)>> 
         }
     };
     let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-    if length > FRAME_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame of more than 64 MiB"));
+    if length > most {
+        let text = format!("a frame of {length} bytes, where {most} are the most");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     let mut bytes = vec![0; length as usize];
     stream.read_exact(&mut bytes)?;

@@ -6,6 +6,7 @@ pub mod bridge;
 pub mod client;
 pub mod frame;
 pub mod hosts;
+pub mod line;
 pub mod server;
 pub mod ssh;
 pub mod wire;

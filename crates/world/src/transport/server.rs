@@ -53,7 +53,7 @@ impl Server {
         if let Some(folder) = socket.parent() {
             fs::create_dir_all(folder)?;
         }
-        let taken = || io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there");
+        let taken = || io::Error::new(io::ErrorKind::AddrInUse, "another one answers there");
         let lock = clock::wait_for(LOCK_WAIT, Millis(20), || {
             if UnixStream::connect(socket).is_ok() {
                 return Some(Err(taken()));
@@ -79,35 +79,40 @@ impl Server {
         Q: DeserializeOwned + 'static,
         A: Serialize + 'static,
     {
-        self.serve_only(&|_| true, answer)
+        self.serve_only(Arc::new(|_| true), answer)
     }
 
     /// Answers for ever those whose user is admitted; others are hung up on.
     pub fn serve_only<Q, A>(
         &self,
-        admits: &Admitting,
+        admits: Arc<Admitting>,
         answer: Arc<Answering<Q, A>>,
     ) -> io::Result<()>
     where
         Q: DeserializeOwned + 'static,
         A: Serialize + 'static,
     {
+        self.each(Arc::new(move |stream| {
+            let peer = rustix::net::sockopt::socket_peercred(&stream);
+            if peer.is_ok_and(|peer| admits(peer.uid.as_raw())) {
+                // A peer that breaks off is its own affair; what it asked for was done or refused.
+                let _ = converse(stream, answer.as_ref());
+            }
+        }))
+    }
+
+    /// Gives each connection to a thread of its own, for ever.
+    pub fn each(&self, take: Arc<dyn Fn(UnixStream) + Send + Sync>) -> io::Result<()> {
         let open = Arc::new(AtomicUsize::new(0));
         for stream in self.listener.incoming() {
             let stream = stream?;
-            if !rustix::net::sockopt::socket_peercred(&stream)
-                .is_ok_and(|peer| admits(peer.uid.as_raw()))
-            {
-                continue;
-            }
             if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
                 open.fetch_sub(1, Ordering::SeqCst);
                 continue;
             }
-            let (open, answer) = (Arc::clone(&open), Arc::clone(&answer));
+            let (open, take) = (Arc::clone(&open), Arc::clone(&take));
             thread::spawn(move || {
-                // A peer that breaks off is its own affair; what it asked for was done or refused.
-                let _ = converse(stream, answer.as_ref());
+                take(stream);
                 open.fetch_sub(1, Ordering::SeqCst);
             });
         }

@@ -3,9 +3,9 @@
 
 mod config;
 mod exits;
-mod ground;
+pub(super) mod ground;
 mod host;
-mod program;
+pub(super) mod program;
 mod snapshot;
 mod source;
 mod words;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::crash::controller::FOLDER;
 use crate::process;
 use crate::setup::Tools;
 
@@ -91,12 +92,18 @@ impl Program {
                 command.env(key, value);
             }
         }
+        command.env(FOLDER, self.controller());
         // Each language stands for one of the two ways to switch colour off.
         match lang {
             Lang::Zh => command.env("TERM", "dumb"),
             Lang::En => command.env("TERM", "xterm").env("NO_COLOR", "1"),
         };
         command
+    }
+
+    /// Returns the folder of the controller that these calls know; there need not be one.
+    pub(crate) fn controller(&self) -> PathBuf {
+        self.folder.join("serve")
     }
 
     /// Begins a call.
@@ -133,6 +140,15 @@ impl Running {
     /// Returns its process number.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Returns what it has said so far, results and talk.
+    pub(crate) fn so_far(&self) -> String {
+        let read = |ending: &str| {
+            let bytes = fs::read(self.log.with_extension(ending)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        format!("{}{}", read("out"), read("talk"))
     }
 
     /// Waits for its end.

@@ -45,7 +45,7 @@ pub(super) fn serve(host: HostRoot, with: Worker) -> io::Result<()> {
     let own = process::own_user();
     let admits = move |uid: u32| uid == 0 || uid == own || worker.is_some_and(|w| w.uid == uid);
     server.serve_only(
-        &admits,
+        Arc::new(admits),
         Arc::new(move |verb, session: &mut Session<'_>| answer(&helper, verb, session)),
     )
 }
