@@ -9,6 +9,7 @@ pub mod hash;
 pub mod hostroot;
 pub mod http;
 pub mod load;
+pub mod logs;
 pub mod managers;
 pub mod plain;
 pub mod ports;

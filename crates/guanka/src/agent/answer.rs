@@ -99,11 +99,8 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
                 Err(error) => store_failed(error),
             }
         }
-        Request::Logs { service, arm, lines } => {
-            match output::tail(agent, &agent.service(&service), arm, lines) {
-                Ok(lines) => Answer::Lines { lines },
-                Err(error) => could_not(&error.to_string()),
-            }
+        Request::Logs { service, arm, from, unfinished } => {
+            output::page(agent, &service, arm, &from, unfinished)
         }
         Request::Services => Answer::Services {
             services: agent.all().iter().map(|service| service.name.clone()).collect(),
@@ -241,6 +238,9 @@ fn install(agent: &Agent, service: &Service) -> Answer {
         Ok(allotted) => allotted,
         Err(error) => return refused(error.said()),
     };
+    if let Some(why) = preview::second_rotator(&agent.host, &service.name) {
+        return refused(why);
+    }
     let planned = proxy::plan(&agent.host, &service.name, &settings.declared.proxy, allotted);
     let wiring = match planned {
         Ok(wiring) => wiring,
@@ -344,6 +344,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
         epoch,
         site,
         broken_lines: lock(&service.log).broken,
+        troubles: lock(&service.troubles).clone(),
     };
     Answer::Observed { view: Box::new(view) }
 }

@@ -17,9 +17,6 @@ use super::share::ShareCommand;
 use super::stores::{Agent, lock};
 use super::{arms, bake, lease, load, share};
 
-/// How many releases a host keeps for going back.
-const RELEASES_KEPT: usize = 5;
-
 /// Performs an effect, or gives the answer it already had.
 pub(super) fn perform(
     agent: &Arc<Agent>,
@@ -108,7 +105,8 @@ fn work(
         }
         Action::KeepCandidate { host, arm } => share::keep(agent, service, *arm).map(|serves| {
             // Older releases beyond these go; those that an arm points to never do.
-            let _ = Store::new(&agent.host, &service.name).prune(RELEASES_KEPT, &[]);
+            let limits = service.settings().map(|settings| settings.declared.releases.clone());
+            let _ = Store::new(&agent.host, &service.name).prune(&limits.unwrap_or_default(), &[]);
             Event::Kept { host: host.clone(), seq, serves }
         }),
         Action::StopArm { host, arm } => {

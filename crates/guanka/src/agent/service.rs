@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use guanka_core::facts::declared::{Declared, Indicator, Limit};
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::rollout::effect::Lane;
+use guanka_core::say::Said;
 use guanka_core::signals::request::Counting;
 use guanka_core::signals::route::RouteTable;
 use guanka_world::hostroot::HostRoot;
@@ -33,6 +34,8 @@ pub(super) struct Service {
     pub(super) log: Mutex<Followed>,
     /// The newest number of each lane of commands, with its epoch: an older one is refused.
     pub(super) newest: Mutex<BTreeMap<Lane, (u64, u64)>>,
+    /// What its logs lack, as it was seen last.
+    pub(super) troubles: Mutex<Vec<Said>>,
     /// One effect at a time changes the service.
     pub(super) doing: Mutex<()>,
 }
@@ -73,6 +76,7 @@ impl Service {
             health: Mutex::default(),
             log: Mutex::default(),
             newest: Mutex::default(),
+            troubles: Mutex::default(),
             doing: Mutex::default(),
             name: name.clone(),
         }

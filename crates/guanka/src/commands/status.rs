@@ -125,6 +125,9 @@ fn show(terminal: &Terminal, service: &ServiceName, seen: &HostView, rollout: Op
         );
         terminal.line(&format!("    {}", terminal.said(&text)));
     }
+    for trouble in &seen.troubles {
+        terminal.line(&format!("    ! {}", terminal.said(trouble)));
+    }
     if seen.broken_lines > 0 {
         let count = seen.broken_lines;
         let text = Said::new(

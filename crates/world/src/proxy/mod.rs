@@ -16,4 +16,7 @@ pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, ready, recover, remove};
 pub use render::{LOG_FIELDS, NONCE_HEADER};
 pub use site::{LocationForm, SiteError};
-pub use wiring::{PlannedFile, Wiring, WiringError, access_log_of, plan, reopen_logs};
+pub use wiring::{
+    PlannedFile, Wiring, WiringError, access_log_of, access_log_planned, plan, reopen_logs,
+    services,
+};
