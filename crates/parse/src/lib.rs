@@ -6,6 +6,8 @@ pub mod buildinfo;
 pub mod elf;
 pub mod gomod;
 pub mod gosource;
+pub mod logrotate;
+pub mod logtime;
 pub mod manifest;
 pub mod nginx;
 pub mod procnet;

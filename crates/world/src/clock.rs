@@ -42,6 +42,23 @@ pub fn wait_for<T>(limit: Millis, every: Millis, mut ask: impl FnMut() -> Option
     }
 }
 
+/// Returns how far this machine's own time is east of UTC just now.
+pub fn local_offset_secs() -> i64 {
+    i64::from(jiff::Zoned::now().offset().seconds())
+}
+
+/// Reads a time as a person writes it, `2026-11-24`, `2026-11-24T15:04`, with a zone or without
+/// one: then it is this machine's own. Returns milliseconds since 1970.
+pub fn read_time(text: &str) -> Option<u64> {
+    let with_zone = text.parse::<jiff::Timestamp>().ok();
+    let here = || {
+        let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+        civil.to_zoned(jiff::tz::TimeZone::system()).ok().map(|zoned| zoned.timestamp())
+    };
+    let time = with_zone.or_else(here)?;
+    u64::try_from(time.as_millisecond()).ok()
+}
+
 /// Returns a time as `2026-11-24T08:00:00Z`, for records and reports.
 pub fn rfc3339(ms: u64) -> String {
     jiff::Timestamp::from_millisecond(ms as i64)

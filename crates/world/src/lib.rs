@@ -11,6 +11,7 @@ pub mod hostroot;
 pub mod http;
 pub mod interrupt;
 pub mod load;
+pub mod logs;
 pub mod managers;
 pub mod plain;
 pub mod ports;

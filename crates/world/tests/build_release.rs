@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use guanka_core::facts::declared::{
-    App, Build, Declared, Environment, Gates, Kind, ListenBy, Logs, Manager, Probe, Process, Proxy,
-    Sticky,
+    App, Build, Declared, Environment, Gates, Kind, ListenBy, LogPlace, Logs, Manager, Probe,
+    Process, Proxy, Releases, Sticky,
 };
 use guanka_core::name::{Domain, ServiceName};
 use guanka_core::quantity::{Bytes, Millis};
@@ -98,7 +98,14 @@ fn declared(include: &[&str]) -> Declared {
             read_timeout: Millis::from_secs(12),
             keepalive: Millis::from_secs(30),
         },
-        logs: Logs { rotate: Bytes(100 << 20), keep: 7 },
+        logs: Logs {
+            rotate: Bytes(100 << 20),
+            every: None,
+            keep: 7,
+            budget: Bytes(2 << 30),
+            place: LogPlace::File,
+        },
+        releases: Releases::default(),
         data_dirs: Vec::new(),
         slos: BTreeMap::new(),
         gates: Gates::default(),

@@ -30,6 +30,9 @@ pub struct Declared {
     pub proxy: Proxy,
     /// `[logs]`.
     pub logs: Logs,
+    /// `[releases]`.
+    #[serde(default)]
+    pub releases: Releases,
     /// `[data] dirs`.
     pub data_dirs: Vec<String>,
     /// `[slo.*]` by name.
@@ -190,8 +193,50 @@ pub enum Sticky {
 pub struct Logs {
     /// A log is rotated at this size.
     pub rotate: Bytes,
+    /// A log that holds anything is rotated after this time, too.
+    #[serde(default)]
+    pub every: Option<Millis>,
     /// How many old logs are kept.
     pub keep: u32,
+    /// The most that all logs of the service take together; old ones go first.
+    #[serde(default = "Logs::default_budget")]
+    pub budget: Bytes,
+    /// Where the arms' own output goes.
+    #[serde(default)]
+    pub place: LogPlace,
+}
+
+/// Where the arms' own output goes. The access log is a file in any case: gates read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogPlace {
+    /// Files, rotated by guanka.
+    #[default]
+    File,
+    /// The journal of systemd, which keeps and limits it by itself.
+    Journald,
+}
+
+/// `[releases]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Releases {
+    /// How many releases stay on a host.
+    pub keep: u32,
+    /// The most they take together. Those in use stay whatever they take.
+    pub budget: Bytes,
+}
+
+impl Logs {
+    /// The budget of declarations stored before there was one.
+    const fn default_budget() -> Bytes {
+        Bytes(2 << 30)
+    }
+}
+
+impl Default for Releases {
+    fn default() -> Self {
+        Self { keep: 5, budget: Bytes(2 << 30) }
+    }
 }
 
 /// `[slo.x]`: one objective.

@@ -2,3 +2,5 @@
 //! anything moves.
 
 pub mod init;
+pub mod keeping;
+pub mod warm;

@@ -105,8 +105,8 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
                 Err(error) => store_failed(error),
             }
         }
-        Request::Logs { service, arm, lines } => {
-            agent.hands.answer(&Verb::Output { service, arm, lines })
+        Request::Logs { service, arm, from, unfinished } => {
+            agent.hands.answer(&Verb::Output { service, arm, from, unfinished })
         }
         Request::Services => Answer::Services {
             services: agent.all().iter().map(|service| service.name.clone()).collect(),
@@ -246,6 +246,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
         site: view.listens.first().map(ToString::to_string),
         broken_lines: lock(&service.log).broken,
         drift: view.drift.iter().map(Drift::said).collect(),
+        troubles: view.troubles,
     };
     Answer::Observed { view: Box::new(view) }
 }

@@ -1,28 +1,23 @@
-//! The last lines of the arms' own output.
+//! The arms' own output, a page at a time. Whoever follows asks again from where a page ended, so
+//! nothing of a reader is kept here.
 
 use guanka_core::name::{Arm, ServiceName};
-use guanka_world::files;
 use guanka_world::hostroot::HostRoot;
+use guanka_world::logs::{self, From, Unfinished};
+use guanka_world::transport::wire::Answer;
 
-/// The most lines that one question gets.
-const LINES_MAX: usize = 10_000;
+use super::effects::could_not;
 
-/// Returns the last lines of one arm or of both, each with its arm.
-pub(super) fn tail(
+/// Answers with a page of an arm's output.
+pub(super) fn page(
     host: &HostRoot,
     service: &ServiceName,
-    arm: Option<Arm>,
-    lines: usize,
-) -> std::io::Result<Vec<(Arm, String)>> {
-    let arms = arm.map_or_else(|| vec![Arm::Blue, Arm::Green], |arm| vec![arm]);
-    let mut found = Vec::new();
-    for arm in arms {
-        let path = host.arm_log(service, arm);
-        match files::last_lines(&path, lines.min(LINES_MAX)) {
-            Ok(texts) => found.extend(texts.into_iter().map(|text| (arm, text))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+    arm: Arm,
+    from: &From,
+    unfinished: Unfinished,
+) -> Answer {
+    match logs::page(host, service, arm, from, unfinished) {
+        Ok(page) => Answer::LogPage { page },
+        Err(error) => could_not(&format!("reading {arm}'s output: {error}")),
     }
-    Ok(found)
 }

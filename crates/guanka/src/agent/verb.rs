@@ -11,6 +11,8 @@ use guanka_core::quantity::{Millis, SharePercent};
 use guanka_core::rollout::desired::{Drift, Note};
 use guanka_core::rollout::effect::Hold;
 use guanka_core::rollout::event::Fault;
+use guanka_core::say::Said;
+use guanka_world::logs::{From, Unfinished};
 use guanka_world::managers::ArmStatus;
 use guanka_world::ports::ArmPorts;
 use guanka_world::proxy::SiteAddress;
@@ -63,8 +65,8 @@ pub(super) enum Verb {
     Programs { service: ServiceName },
     /// What is known of the host: `Answer::HostFacts`.
     HostFacts,
-    /// The last lines of the arms' output: `Answer::Lines`.
-    Output { service: ServiceName, arm: Option<Arm>, lines: usize },
+    /// A page of an arm's output: `Answer::LogPage`.
+    Output { service: ServiceName, arm: Arm, from: From, unfinished: Unfinished },
 }
 
 /// A share that a driver orders.
@@ -125,6 +127,8 @@ pub(super) struct View {
     pub(super) epoch: u64,
     /// In what the host differs from what was ordered.
     pub(super) drift: Vec<Drift>,
+    /// What its logs lack.
+    pub(super) troubles: Vec<Said>,
 }
 
 /// An arm as the helper sees it.

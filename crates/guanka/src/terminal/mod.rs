@@ -51,6 +51,12 @@ impl Terminal {
         let _ = writeln!(std::io::stdout().lock(), "{line}");
     }
 
+    /// Prints a line of a result that goes on; returns whether anybody still reads.
+    pub(crate) fn is_read(&self, line: &str) -> bool {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+    }
+
     /// Prints a line of talk to stderr.
     pub(crate) fn note(&self, line: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{line}");

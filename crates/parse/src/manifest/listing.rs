@@ -207,7 +207,44 @@ pub const SECTIONS: &[Section] = &[
         about: t("日志", "logs"),
         keys: &[
             key("rotate", KeyKind::Size, "100M", t("达到此大小即切割", "rotated at this size")),
+            key(
+                "every",
+                KeyKind::Duration,
+                "",
+                t("满此时长也切割,如 \"24h\"", "rotated after this time too, like \"24h\""),
+            ),
             key("keep", KeyKind::Number, "7", t("保留份数", "how many are kept")),
+            key(
+                "budget",
+                KeyKind::Size,
+                "2G",
+                t(
+                    "全部日志合计上限,先删最旧的归档",
+                    "the most all logs take; the oldest archives go first",
+                ),
+            ),
+            key(
+                "place",
+                KeyKind::Word(&["file", "journald"]),
+                "file",
+                t(
+                    "两臂输出写到文件还是 journald(仅 systemd)",
+                    "where the arms' output goes; journald under systemd only",
+                ),
+            ),
+        ],
+    },
+    Section {
+        path: "releases",
+        about: t("主机上的旧版本", "old releases on a host"),
+        keys: &[
+            key("keep", KeyKind::Number, "5", t("保留个数", "how many stay")),
+            key(
+                "budget",
+                KeyKind::Size,
+                "2G",
+                t("合计上限;使用中的不删", "the most they take; those in use stay"),
+            ),
         ],
     },
     Section {

@@ -5,6 +5,7 @@ mod gates;
 mod keys;
 mod listing;
 mod reader;
+mod retention;
 mod schema;
 mod sections;
 mod tree;

@@ -1,11 +1,11 @@
-//! The sections other than the gates: app, build, environment, process, probe, proxy, logs, data
+//! The sections other than the gates: app, build, environment, process, probe, proxy, data
 //! and the objectives.
 
 use std::collections::BTreeMap;
 
 use guanka_core::facts::declared::{
     App, BadWhen, Build, Declared, Environment, HostAddress, Indicator, Kind, Limit, ListenBy,
-    Logs, Manager, Probe, Process, Proxy, Slo, Sticky,
+    Manager, Probe, Process, Proxy, Slo, Sticky,
 };
 use guanka_core::name::{Domain, Route, ServiceName};
 use guanka_core::quantity::{Millis, Proportion};
@@ -13,6 +13,7 @@ use guanka_core::say::Said;
 
 use super::gates;
 use super::reader::Reader;
+use super::retention;
 
 /// Reads the whole declaration; `None` when something that everything needs is missing.
 pub(super) fn declared(reader: &mut Reader<'_, '_>, environment: &str) -> Option<Declared> {
@@ -23,7 +24,8 @@ pub(super) fn declared(reader: &mut Reader<'_, '_>, environment: &str) -> Option
     let process = process(reader);
     let probe = probe(reader, app.as_ref().map_or("/healthz", |a| a.health.as_str()));
     let proxy = proxy(reader);
-    let logs = logs(reader);
+    let logs = retention::logs(reader);
+    let releases = retention::releases(reader);
     let data_dirs = reader.each("data", "dirs", |text| absolute(text).map(str::to_owned));
     let slos = slos(reader);
     let gates = gates::gates(reader, &slos);
@@ -37,6 +39,7 @@ pub(super) fn declared(reader: &mut Reader<'_, '_>, environment: &str) -> Option
         probe: probe?,
         proxy: proxy?,
         logs: logs?,
+        releases: releases?,
         data_dirs,
         slos,
         gates: gates?,
@@ -179,13 +182,6 @@ fn proxy(reader: &mut Reader<'_, '_>) -> Option<Proxy> {
         upload_max: reader.size("proxy", "upload_max")?,
         read_timeout: reader.duration("proxy", "read_timeout")?,
         keepalive: reader.duration("proxy", "keepalive")?,
-    })
-}
-
-fn logs(reader: &mut Reader<'_, '_>) -> Option<Logs> {
-    Some(Logs {
-        rotate: reader.size("logs", "rotate")?,
-        keep: u32::try_from(reader.number("logs", "keep", 1, 1000)?).ok()?,
     })
 }
 

@@ -64,7 +64,30 @@ fn sites(tree: &HostTree) -> Vec<PanelSite> {
         .unwrap_or_default()
 }
 
+/// Returns the names of the panel's projects with their settings, the panel's own JSON.
+pub(super) fn project_configs(tree: &HostTree) -> Vec<(String, String)> {
+    let rows = ["/www/server/panel/data/db/site.db", "/www/server/panel/data/default.db"]
+        .iter()
+        .map(|path| tree.locate(path))
+        .find_map(|path| rows(&path, &["name", "project_config"]).ok());
+    let rows = rows.unwrap_or_default().into_iter();
+    // The panel's JSON escapes slashes in some versions.
+    rows.map(|mut row| (row.remove(0), row.remove(0).replace("\\/", "/"))).collect()
+}
+
 fn read_sites(path: &Path) -> rusqlite::Result<Vec<PanelSite>> {
+    let rows = rows(path, &["name", "path", "project_type"])?;
+    let site = |mut row: Vec<String>| {
+        let (name, path, kind) = (row.remove(0), row.remove(0), row.remove(0));
+        // Before there were kinds of projects, every site was one for PHP.
+        let kind = if kind.is_empty() { "PHP".to_owned() } else { kind };
+        PanelSite { name, path, kind }
+    };
+    Ok(rows.into_iter().map(site).filter(|site| !site.name.is_empty()).collect())
+}
+
+/// Reads some columns of the panel's table of sites.
+fn rows(path: &Path, wanted: &[&str]) -> rusqlite::Result<Vec<Vec<String>>> {
     let mut address = String::from("file:");
     for byte in path.to_string_lossy().bytes() {
         match byte {
@@ -83,13 +106,9 @@ fn read_sites(path: &Path) -> rusqlite::Result<Vec<PanelSite>> {
     let mut query = database.prepare("SELECT * FROM sites LIMIT ?1")?;
     let columns: Vec<String> = query.column_names().map(str::to_owned).collect();
     let rows = query.query_map([SITES_MAX as i64], |row| {
-        let text = |name: &str| column(row, &columns, name);
-        let kind = text("project_type");
-        // Before there were kinds of projects, every site was one for PHP.
-        let kind = if kind.is_empty() { "PHP".to_owned() } else { kind };
-        Ok(PanelSite { name: text("name"), path: text("path"), kind })
+        Ok(wanted.iter().map(|name| column(row, &columns, name)).collect())
     })?;
-    Ok(rows.filter_map(Result::ok).filter(|site| !site.name.is_empty()).collect())
+    Ok(rows.filter_map(Result::ok).collect())
 }
 
 /// Returns a column as text; empty when it is missing or of another kind.

@@ -154,7 +154,7 @@ fn matching(folder: &Path, pattern: &[u8]) -> Vec<PathBuf> {
 
 /// Says whether a name fits a shell pattern. After a mismatch only the last `*` is tried anew, so
 /// the cost stays at most pattern times name.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
+pub(super) fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {

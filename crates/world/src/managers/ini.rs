@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use guanka_core::facts::declared::Logs;
-
 use super::spec::ArmSpec;
 use super::{ManagerError, STOP_MARGIN_SECS, program_name};
 use crate::hostroot::HostRoot;
@@ -41,7 +39,6 @@ impl Ini {
         let enabled = if autostart == Autostart::Enabled { "true" } else { "false" };
         let log = PlainPath::new(&host.arm_log(&spec.service, spec.arm))?;
         let stop_secs = spec.stop_grace.0.div_ceil(1000) + STOP_MARGIN_SECS;
-        let Logs { rotate, keep } = spec.logs;
         let options = vec![
             ("command", command_line(host, spec)?),
             ("directory", "/".to_owned()),
@@ -55,8 +52,9 @@ impl Ini {
             ("killasgroup", "true".to_owned()),
             ("redirect_stderr", "true".to_owned()),
             ("stdout_logfile", log.to_string()),
-            ("stdout_logfile_maxbytes", rotate.0.to_string()),
-            ("stdout_logfile_backups", keep.to_string()),
+            // Rotated by the agent, which has Supervisor open it anew: two would lose lines.
+            ("stdout_logfile_maxbytes", "0".to_owned()),
+            ("stdout_logfile_backups", "0".to_owned()),
         ];
         Ok(Self { program: program_name(&spec.service, spec.arm), options })
     }
@@ -107,7 +105,6 @@ pub(super) fn command_line(host: &HostRoot, spec: &ArmSpec) -> Result<String, Ma
 
 #[cfg(test)]
 mod tests {
-    use guanka_core::facts::declared::Logs;
     use guanka_core::name::Arm;
     use guanka_core::quantity::{Bytes, Millis};
 
@@ -120,7 +117,7 @@ mod tests {
         ArmSpec {
             arm: Arm::Blue,
             stop_grace: Millis(15_500),
-            logs: Logs { rotate: Bytes(10 << 20), keep: 3 },
+            logs: tests_support::logs(Bytes(10 << 20), 3),
             launcher: launcher.into(),
             ..tests_support::spec()
         }
@@ -141,7 +138,7 @@ mod tests {
             "stopasgroup=true",
             "killasgroup=true",
             "stdout_logfile=/r/var/log/guanka/shop.prod/blue.log",
-            "stdout_logfile_maxbytes=10485760",
+            "stdout_logfile_maxbytes=0",
         ];
         for line in expected {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");

@@ -102,7 +102,7 @@ fn command(host: &HostRoot, spec: &ArmSpec) -> Result<Command, LaunchError> {
 /// Returns an arm's whole environment, whichever manager starts it.
 pub(super) fn environment(host: &HostRoot, spec: &ArmSpec) -> Vec<(String, String)> {
     let mut found = vec![("PATH", PATH.to_owned()), ("LANG", "C.UTF-8".to_owned())];
-    if let Some(memory) = spec.memory {
+    if let Some(memory) = spec.memory.or(spec.soft_memory) {
         // A tenth is left for what Go's own limit does not see: stacks of C code, mapped files.
         found.push(("GOMEMLIMIT", (memory.0 / 10 * 9).to_string()));
     }
@@ -150,6 +150,9 @@ impl LaunchError {
 mod tests {
     use std::ffi::OsStr;
 
+    use guanka_core::quantity::Bytes;
+
+    use super::super::spec::ArmSpec;
     use super::super::spec::tests_support::spec;
     use super::command;
     use crate::hostroot::HostRoot;
@@ -170,6 +173,9 @@ mod tests {
             ("PORT", "18001"),
         ];
         assert_eq!(env, expected.map(|(k, v)| (OsStr::new(k), OsStr::new(v))));
+        let small = ArmSpec { memory: None, soft_memory: Some(Bytes(500)), ..spec() };
+        let told = super::environment(&host, &small);
+        assert!(told.contains(&("GOMEMLIMIT".to_owned(), "450".to_owned())), "{told:?}");
     }
 
     #[test]

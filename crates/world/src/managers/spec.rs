@@ -8,9 +8,11 @@ use std::path::PathBuf;
 
 use guanka_core::facts::declared::{Declared, ListenBy, Logs};
 use guanka_core::name::{Arm, ServiceName};
+use guanka_core::plan::warm;
 use guanka_core::quantity::{Bytes, Millis};
 use serde::{Deserialize, Serialize};
 
+use crate::collect::memory;
 use crate::files;
 use crate::hostroot::HostRoot;
 
@@ -40,6 +42,9 @@ pub struct ArmSpec {
     pub nofile: u64,
     /// The memory it may use. Go is told nine tenths of it; an address-space limit would break Go.
     pub memory: Option<Bytes>,
+    /// The memory that Go is told of where none is declared: on a small host two arms must fit.
+    #[serde(default)]
+    pub soft_memory: Option<Bytes>,
     /// Whom it runs as.
     pub run_as: RunAs,
     /// The folders it may write to beside its temporary ones, as they lie on the host.
@@ -96,6 +101,8 @@ impl ArmSpec {
             port,
             nofile: NOFILE,
             memory: declared.process.memory,
+            soft_memory: memory::read(std::iter::empty())
+                .and_then(|memory| warm::soft_limit(memory.total, declared.process.memory)),
             run_as,
             data_dirs: declared.data_dirs.iter().map(|folder| host.at(folder)).collect(),
             stop_grace: declared.process.stop_grace,
@@ -133,11 +140,16 @@ pub fn mark_active(host: &HostRoot, service: &ServiceName, arm: Arm) -> io::Resu
 pub(super) mod tests_support {
     use std::collections::BTreeMap;
 
-    use guanka_core::facts::declared::Logs;
+    use guanka_core::facts::declared::{LogPlace, Logs};
     use guanka_core::name::{Arm, ServiceName};
     use guanka_core::quantity::{Bytes, Millis};
 
     use super::{ArmSpec, RunAs};
+
+    /// Logs of a size and number.
+    pub(in super::super) fn logs(rotate: Bytes, keep: u32) -> Logs {
+        Logs { rotate, every: None, keep, budget: Bytes(2 << 30), place: LogPlace::File }
+    }
 
     /// An arm's start with something in every field.
     pub(in super::super) fn spec() -> ArmSpec {
@@ -151,10 +163,11 @@ pub(super) mod tests_support {
             port: 18001,
             nofile: 1024,
             memory: Some(Bytes(1000)),
+            soft_memory: None,
             run_as: RunAs::Caller,
             data_dirs: Vec::new(),
             stop_grace: Millis(1),
-            logs: Logs { rotate: Bytes(1), keep: 1 },
+            logs: logs(Bytes(1), 1),
             launcher: "/opt/guanka/bin/guanka".into(),
         }
     }

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::ini::{self, Autostart, Ini};
 use super::spec::ArmSpec;
@@ -50,6 +51,20 @@ impl Supervisor {
     /// Returns the file of one arm's program.
     pub fn file(&self, service: &ServiceName, arm: Arm) -> PathBuf {
         self.folder.join(format!("{}.{}", program_name(service, arm), self.ending))
+    }
+
+    /// Has Supervisor open all its logs anew; returns the process that writes them.
+    pub fn reopen_logs(&self) -> Result<Vec<u32>, ManagerError> {
+        let text = self.ask(&["pid"], CLIENT_LIMIT)?;
+        let refused = |text: &str| ManagerError::Refused {
+            argv: "supervisorctl pid".to_owned(),
+            text: text.trim().to_owned(),
+        };
+        let number = text.trim().parse::<i32>().ok().filter(|number| *number > 1);
+        let pid = number.and_then(Pid::from_raw).ok_or_else(|| refused(&text))?;
+        kill_process(pid, Signal::USR2)
+            .map_err(|error| refused(&format!("signal process {text}: {error}")))?;
+        Ok(vec![pid.as_raw_nonzero().get().unsigned_abs()])
     }
 
     /// Runs the client and returns what it printed.

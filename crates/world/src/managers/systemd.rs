@@ -169,6 +169,11 @@ impl Manager for Systemd {
     }
 }
 
+/// Returns the name of an arm's unit.
+pub fn unit_name(service: &ServiceName, arm: Arm) -> String {
+    unit::name(service, arm)
+}
+
 /// Reads the properties that `systemctl show` prints, a line each.
 fn parse_status(text: &str) -> Option<ArmStatus> {
     let of = |key: &str| {

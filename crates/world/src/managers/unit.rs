@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use guanka_core::facts::declared::LogPlace;
 use guanka_core::name::{Arm, ServiceName};
 
 use super::launch;
@@ -95,8 +96,11 @@ impl UnitText {
         if let Some(memory) = spec.memory {
             text.put("Service", "MemoryMax", memory.0.to_string());
         }
-        let log = PlainPath::new(&host.arm_log(service, arm))?;
-        text.put("Service", "StandardOutput", format!("append:{log}"));
+        let output = match spec.logs.place {
+            LogPlace::File => format!("append:{}", PlainPath::new(&host.arm_log(service, arm))?),
+            LogPlace::Journald => "journal".to_owned(),
+        };
+        text.put("Service", "StandardOutput", output);
         text.put("Service", "StandardError", "inherit");
         for (key, value) in SANDBOX {
             text.put("Service", key, *value);

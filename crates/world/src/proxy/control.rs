@@ -161,11 +161,12 @@ impl Nginx {
     }
 
     /// Has nginx open its logs anew: by the master's signal, which needs no configuration to be
-    /// read.
-    pub fn reopen(&self) -> Result<(), String> {
+    /// read. Returns the processes that write logs, those that are shutting down among them.
+    pub fn reopen(&self) -> Result<Vec<u32>, String> {
         let master = self.master()?;
         let pid = i32::try_from(master).ok().and_then(Pid::from_raw).ok_or("no such process")?;
-        kill_process(pid, Signal::USR1).map_err(|error| format!("signal nginx: {error}"))
+        kill_process(pid, Signal::USR1).map_err(|error| format!("signal nginx: {error}"))?;
+        Ok(workers(master).into_keys().chain([master]).collect())
     }
 
     /// Reloads nginx and waits until the workers of before are gone.

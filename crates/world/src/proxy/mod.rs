@@ -19,4 +19,7 @@ pub use site::{LocationForm, SiteError};
 /// Where a site can be asked from this machine.
 pub type SiteAddress = std::net::SocketAddr;
 
-pub use wiring::{PlannedFile, Wiring, WiringError, access_log_of, plan, reopen_logs};
+pub use wiring::{
+    PlannedFile, Wiring, WiringError, access_log_of, access_log_planned, plan, reopen_logs,
+    services,
+};

@@ -147,8 +147,13 @@ pub fn access_log_of(host: &HostRoot, service: &ServiceName) -> Option<PathBuf> 
     http_path(&nginx, service).is_file().then(|| access_log(host, &nginx, service))
 }
 
-/// Has the host's nginx open its logs anew.
-pub fn reopen_logs(host: &HostRoot) -> Result<(), String> {
+/// Returns where a service's access log lies or would lie.
+pub fn access_log_planned(host: &HostRoot, service: &ServiceName) -> Option<PathBuf> {
+    Some(access_log(host, &Nginx::places(host)?, service))
+}
+
+/// Has the host's nginx open its logs anew; returns the processes that write them.
+pub fn reopen_logs(host: &HostRoot) -> Result<Vec<u32>, String> {
     Nginx::find(host).ok_or("no nginx was found")?.reopen()
 }
 
@@ -168,6 +173,13 @@ fn no_collision(nginx: &Nginx, service: &ServiceName) -> Result<(), WiringError>
         }
     }
     Ok(())
+}
+
+/// Returns the services that are wired into a host's nginx.
+pub fn services(host: &HostRoot) -> Vec<ServiceName> {
+    let Some(nginx) = Nginx::places(host) else { return Vec::new() };
+    let names = installed(&nginx.http_folder).unwrap_or_default().into_iter();
+    names.filter_map(|name| ServiceName::try_from(name).ok()).collect()
 }
 
 /// Returns the services that have an http-level file.

@@ -5,9 +5,10 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::process::Command;
 
+use guanka_core::facts::declared::Releases;
 use guanka_core::facts::release::{MANIFEST_SCHEMA, Manifest, ReleaseFile};
 use guanka_core::name::{Arm, Digest, ServiceName};
-use guanka_core::quantity::Millis;
+use guanka_core::quantity::{Bytes, Millis};
 
 use super::{Damage, StageError, Store, digest_of};
 use crate::hash;
@@ -172,13 +173,17 @@ fn an_interrupted_staging_is_cleared_and_old_releases_are_pruned() {
     fs::write(host.home(&service()).join("arms/.blue.new"), "").expect("a left-over");
     assert!(store.recover().expect("cleared").len() >= 2);
     assert_eq!(left(&host).len(), 4);
-    let mut removed = store.prune(1, &digests[1..2]).expect("pruned");
+    let limits = Releases { keep: 1, budget: Bytes(1 << 40) };
+    let mut removed = store.prune(&limits, &digests[1..2]).expect("pruned");
     removed.sort();
     assert_eq!(removed, digests[2..3]);
     let mut kept = vec![digests[0].clone(), digests[1].clone(), digests[3].clone()];
     kept.sort();
     assert_eq!(store.list().expect("readable"), kept);
     assert_eq!(store.arm_release(Arm::Blue), Some(digests[0].clone()));
+    // Beyond their budget only what is in use stays.
+    let nothing = Releases { keep: 9, budget: Bytes(0) };
+    assert_eq!(store.prune(&nothing, &digests[1..2]).expect("pruned"), digests[3..4]);
 }
 
 #[test]

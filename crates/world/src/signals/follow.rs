@@ -6,8 +6,12 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use super::position::{HEAD_BYTES, Position};
+use guanka_core::quantity::Millis;
+
+use super::position::{self, HEAD_BYTES, Position};
+use crate::{clock, files};
 
 /// The most that one batch holds; a following poll goes on.
 const BATCH_BYTES: u64 = 8 << 20;
@@ -15,9 +19,16 @@ const BATCH_BYTES: u64 = 8 << 20;
 /// A line longer than this is no log line of ours: it is counted as broken and passed over.
 const LINE_MAX: usize = 1 << 20;
 
-/// How many polls a file is still read after its name has gone to another: nginx may write to the
-/// old file until its workers have reopened.
-const LINGER_POLLS: u32 = 40;
+/// How long a file is still read after its name has gone to another and nothing more was written to
+/// it. guanka's own rotation needs milliseconds; the panel's packs every site's log first and has
+/// nginx reopen in the end.
+const LINGER: Millis = Millis::from_secs(20);
+
+/// The most files that are read on beside the current one.
+const OLD_MAX: usize = 256;
+
+/// The most files that are remembered; far more than archives are kept.
+const KNOWN_MAX: usize = 1000;
 
 /// How many sibling files are looked at when the followed one has been moved away.
 const SIBLINGS_MAX: usize = 1000;
@@ -48,7 +59,8 @@ pub struct Follower {
 struct Open {
     file: File,
     position: Position,
-    lingers: u32,
+    /// When it was found with nothing new first, since it lost its name.
+    quiet: Option<Instant>,
 }
 
 impl Follower {
@@ -68,7 +80,7 @@ impl Follower {
             let begin = Position::start(&file)?;
             let end = last_line_end(&file)?;
             let position = begin.advanced(&file, end)?;
-            follower.current = Some(Open { file, position, lingers: 0 });
+            follower.current = Some(Open { file, position, quiet: None });
         }
         Ok(follower)
     }
@@ -77,7 +89,13 @@ impl Follower {
     pub fn poll(&mut self) -> io::Result<Batch> {
         self.look()?;
         let mut batch = Batch::default();
-        for open in self.old.iter_mut().chain(self.current.as_mut()) {
+        for open in &mut self.old {
+            let before = batch.lines.len();
+            read_lines(open, &mut batch)?;
+            let is_quiet = batch.lines.len() == before;
+            open.quiet = is_quiet.then(|| open.quiet.unwrap_or_else(clock::monotonic));
+        }
+        if let Some(open) = &self.current {
             read_lines(open, &mut batch)?;
         }
         Ok(batch)
@@ -95,38 +113,46 @@ impl Follower {
                 }
             }
         }
+        self.known.drain(..self.known.len().saturating_sub(KNOWN_MAX));
         if !batch.is_full {
-            self.old.retain(|open| open.lingers < LINGER_POLLS);
+            let now = clock::monotonic();
+            let linger = Duration::from_millis(LINGER.0);
+            self.old.retain(|open| open.quiet.is_none_or(|since| now - since < linger));
+            self.old.drain(..self.old.len().saturating_sub(OLD_MAX));
         }
     }
 
     /// Finds the file that now has the name, and what became of the one that had it.
     fn look(&mut self) -> io::Result<()> {
-        for open in &mut self.old {
-            open.lingers += 1;
-        }
         let Some(named) = open(&self.path)? else { return Ok(()) };
         let metadata = named.metadata()?;
         match self.current.take() {
             None => {
                 let position = Position::start(&named)?;
-                self.current = Some(Open { file: named, position, lingers: 0 });
+                self.current = Some(Open { file: named, position, quiet: None });
             }
             Some(open) if !open.position.is_file(&metadata) => {
                 self.old.push(open);
                 self.take_unseen()?;
                 let position = Position::start(&named)?;
-                self.current = Some(Open { file: named, position, lingers: 0 });
+                self.current = Some(Open { file: named, position, quiet: None });
             }
             Some(open) if !open.position.holds(&named)? => {
                 // Copied and truncated: the rest of what was there lies in the copy.
                 if let Some(copy) = self.copy_of(&open.position)? {
                     self.old.push(copy);
                 }
+                self.take_unseen()?;
                 let position = Position::start(&named)?;
-                self.current = Some(Open { file: named, position, lingers: 0 });
+                self.current = Some(Open { file: named, position, quiet: None });
             }
-            Some(open) => self.current = Some(open),
+            Some(open) => {
+                // Seen empty only: filled, copied and emptied again it would look the same.
+                if open.position.head_bytes == 0 {
+                    self.take_unseen()?;
+                }
+                self.current = Some(open);
+            }
         }
         Ok(())
     }
@@ -137,7 +163,7 @@ impl Follower {
             && position.is_file(&file.metadata()?)
         {
             if position.holds(&file)? {
-                self.current = Some(Open { file, position: position.clone(), lingers: 0 });
+                self.current = Some(Open { file, position: position.clone(), quiet: None });
             } else if let Some(copy) = self.copy_of(position)? {
                 self.old.push(copy);
             }
@@ -146,7 +172,7 @@ impl Follower {
         for path in self.siblings()? {
             let Some(file) = open(&path)? else { continue };
             if position.is_file(&file.metadata()?) && position.holds(&file)? {
-                self.old.push(Open { file, position: position.clone(), lingers: 0 });
+                self.old.push(Open { file, position: position.clone(), quiet: None });
                 return Ok(());
             }
         }
@@ -159,23 +185,43 @@ impl Follower {
         if self.known.is_empty() {
             return Ok(());
         }
+        let named = open(&self.path)?;
         let mut unseen = Vec::new();
         for path in self.siblings()? {
             let Some(file) = open(&path)? else { continue };
             let metadata = file.metadata()?;
-            let mut is_known = false;
-            for position in self.known.iter().chain(self.old.iter().map(|open| &open.position)) {
-                let is_same = position.is_file(&metadata) || position.head_bytes == HEAD_BYTES;
-                is_known |= is_same && position.holds(&file)?;
-            }
-            if !is_known && metadata.is_file() {
+            let is_ours = metadata.is_file() && !self.is_known(&file, &metadata)?;
+            // A copy of what has the name now is being made, and will be found by its head.
+            let is_copy = match &named {
+                Some(named) => begins_alike(&file, named)?,
+                None => false,
+            };
+            if is_ours && !is_copy {
                 let position = Position::start(&file)?;
-                unseen.push((metadata.modified()?, Open { file, position, lingers: 0 }));
+                unseen.push((metadata.modified()?, Open { file, position, quiet: None }));
             }
         }
         unseen.sort_by_key(|(modified, _)| *modified);
         self.old.extend(unseen.into_iter().map(|(_, open)| open));
         Ok(())
+    }
+
+    /// Returns whether a file, or one that begins as it does, was read or is being read.
+    fn is_known(&self, file: &File, metadata: &fs::Metadata) -> io::Result<bool> {
+        let head = position::head(file, HEAD_BYTES)?;
+        let reading = self.old.iter().map(|open| &open.position);
+        for position in self.known.iter().chain(reading) {
+            let is_it = if position.is_file(metadata) {
+                position.holds(file)?
+            } else {
+                let is_whole = position.head_bytes == HEAD_BYTES;
+                is_whole && position.head == head && metadata.len() >= position.offset
+            };
+            if is_it {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Finds the copy that a truncating rotation made: another file with the same head.
@@ -192,7 +238,7 @@ impl Follower {
             {
                 let own =
                     Position { device: metadata.dev(), inode: metadata.ino(), ..position.clone() };
-                return Ok(Some(Open { file, position: own, lingers: 0 }));
+                return Ok(Some(Open { file, position: own, quiet: None }));
             }
         }
         Ok(None)
@@ -208,7 +254,8 @@ impl Follower {
         Ok(false)
     }
 
-    /// Returns the files beside the followed one whose names begin with its name.
+    /// Returns the files beside the followed one whose names begin with its name, and those in the
+    /// folders that the panel's cutters make beside it.
     fn siblings(&self) -> io::Result<Vec<PathBuf>> {
         let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
             return Ok(Vec::new());
@@ -226,7 +273,20 @@ impl Follower {
                 found.push(path);
             }
         }
+        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+        let cut = [
+            folder.join(format!("{name}-history_logs")),
+            folder.join(format!("{stem}-history_logs")),
+            folder.join("history_backups").join(&*stem),
+        ];
+        for cut in cut {
+            // One that may not be looked into holds nothing for us.
+            let names = files::folder_names(&cut).unwrap_or_default().into_iter();
+            let names = names.take(SIBLINGS_MAX);
+            found.extend(names.filter(|name| !name.ends_with(".gz")).map(|name| cut.join(name)));
+        }
         found.sort();
+        found.dedup();
         Ok(found)
     }
 }
@@ -259,6 +319,14 @@ fn read_lines(open: &Open, batch: &mut Batch) -> io::Result<()> {
         }
         return Ok(());
     };
+    let offset = from + last as u64 + 1;
+    let position = open.position.advanced(&open.file, offset)?;
+    // Emptied while it was read: what was read may begin in the middle of a line. The next poll
+    // finds the copy.
+    if !position.holds(&open.file)? {
+        batch.positions.push(open.position.clone());
+        return Ok(());
+    }
     for line in bytes[..last].split(|byte| *byte == b'\n') {
         if line.len() > LINE_MAX {
             batch.broken += 1;
@@ -266,10 +334,15 @@ fn read_lines(open: &Open, batch: &mut Batch) -> io::Result<()> {
             batch.lines.push(line.to_vec());
         }
     }
-    let offset = from + last as u64 + 1;
     batch.is_full |= offset < length && wanted == BATCH_BYTES;
-    batch.positions.push(open.position.advanced(&open.file, offset)?);
+    batch.positions.push(position);
     Ok(())
+}
+
+/// Returns whether one file is the beginning of another, as far as heads tell.
+fn begins_alike(file: &File, other: &File) -> io::Result<bool> {
+    let bytes = file.metadata()?.len().min(HEAD_BYTES);
+    Ok(bytes == 0 || position::head(file, bytes)? == position::head(other, bytes)?)
 }
 
 fn read_at_most(file: &File, buffer: &mut [u8], from: u64) -> io::Result<usize> {

@@ -66,7 +66,8 @@ impl Position {
     }
 }
 
-fn head(file: &File, bytes: u64) -> io::Result<String> {
+/// Returns the digest of a file's first bytes; nothing for a file that has fewer.
+pub(super) fn head(file: &File, bytes: u64) -> io::Result<String> {
     let mut buffer = vec![0; bytes as usize];
     match file.read_exact_at(&mut buffer, 0) {
         Ok(()) => Ok(hash::of_bytes(&buffer).as_str().to_owned()),

@@ -16,12 +16,13 @@ use guanka_core::signals::window::Window;
 use serde::{Deserialize, Serialize};
 
 use crate::load::LoadRun;
+use crate::logs;
 use crate::store::audit::Entry;
 use crate::store::journal::Row;
 use crate::store::metrics::Source;
 
 /// The version of the protocol. An agent and a command line of different versions say so.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// What an agent is asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -137,14 +138,16 @@ pub enum Request {
         /// Up to here, not included.
         to_ms: u64,
     },
-    /// The last lines of an arm's output.
+    /// A page of an arm's output.
     Logs {
         /// The service.
         service: ServiceName,
-        /// The arm; both without it.
-        arm: Option<Arm>,
-        /// How many lines.
-        lines: usize,
+        /// The arm.
+        arm: Arm,
+        /// From where.
+        from: logs::From,
+        /// What to do with a last line that has no end yet.
+        unfinished: logs::Unfinished,
     },
     /// The services of this host.
     Services,
@@ -282,10 +285,10 @@ pub enum Answer {
         /// Up to where the log has been read, milliseconds since 1970.
         read_to_ms: u64,
     },
-    /// Lines of output.
-    Lines {
-        /// The lines, each with its arm before it.
-        lines: Vec<(Arm, String)>,
+    /// A page of output.
+    LogPage {
+        /// The page.
+        page: logs::Page,
     },
     /// The services of this host.
     Services {
@@ -385,6 +388,9 @@ pub struct HostView {
     /// In what the host differs from what was ordered.
     #[serde(default)]
     pub drift: Vec<Said>,
+    /// What the host's logs lack: room, or a rotation that could not be done.
+    #[serde(default)]
+    pub troubles: Vec<Said>,
 }
 
 /// An arm.

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use guanka_core::facts::declared::{Logs, Proxy, Sticky};
+use guanka_core::facts::declared::{LogPlace, Logs, Proxy, Sticky};
 use guanka_core::facts::release::{MANIFEST_SCHEMA, Manifest, ReleaseFile};
 use guanka_core::name::{Arm, Digest, Domain, ServiceName};
 use guanka_core::quantity::{Bytes, Millis, SharePercent};
@@ -213,10 +213,17 @@ impl Root {
             port,
             nofile: 4096,
             memory: Some(Bytes(256 << 20)),
+            soft_memory: None,
             run_as,
             data_dirs: Vec::new(),
             stop_grace: Millis(1000),
-            logs: Logs { rotate: Bytes(1 << 20), keep: 1 },
+            logs: Logs {
+                rotate: Bytes(1 << 20),
+                every: None,
+                keep: 1,
+                budget: Bytes(2 << 30),
+                place: LogPlace::File,
+            },
             launcher: self.at("launcher"),
         }
     }

@@ -71,8 +71,8 @@ fn answer(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Reply 
         Verb::Plan { declared } => {
             told(place::plan(host, &helper.service(&declared.service), &declared))
         }
-        Verb::Output { service, arm, lines } => {
-            told(place::output(host, &helper.service(&service), arm, lines))
+        Verb::Output { service, arm, from, unfinished } => {
+            told(super::output::page(host, &service, arm, &from, unfinished))
         }
         Verb::Verify { service, release } => {
             place::verify(host, &helper.service(&service), &release)

@@ -61,6 +61,9 @@ pub(super) fn install(host: &HostRoot, service: &Kept) -> Answer {
         Ok(allotted) => allotted,
         Err(error) => return refused(error.said()),
     };
+    if let Some(why) = preview::second_rotator(host, &service.name) {
+        return refused(why);
+    }
     let planned = proxy::plan(host, &service.name, &settings.declared.proxy, allotted);
     let wiring = match planned {
         Ok(wiring) => wiring,
@@ -155,14 +158,6 @@ pub(super) fn verify(host: &HostRoot, service: &Kept, release: &Digest) -> Reply
     }
 }
 
-/// Returns the last lines of one arm's output or of both, each with its arm.
-pub(super) fn output(host: &HostRoot, service: &Kept, arm: Option<Arm>, lines: usize) -> Answer {
-    match super::super::output::tail(host, &service.name, arm, lines) {
-        Ok(lines) => Answer::Lines { lines },
-        Err(error) => could_not(&error.to_string()),
-    }
-}
-
 /// Returns how the service stands.
 pub(super) fn view(host: &HostRoot, service: &Kept) -> Result<View, Answer> {
     let desired = service.desired()?;
@@ -173,6 +168,7 @@ pub(super) fn view(host: &HostRoot, service: &Kept) -> Result<View, Answer> {
         epoch: desired.epoch,
         ..View::default()
     };
+    view.troubles = lock(&service.troubles).clone();
     let Some(allotted) = allotted else { return Ok(view) };
     for arm in [Arm::Blue, Arm::Green] {
         view.arms.insert(arm, arms::seen(host, service, arm, allotted.of(arm)));

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::rollout::desired::{Desired, SCHEMA};
+use guanka_core::say::Said;
 use guanka_world::files;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::{ArmStatus, Manager};
@@ -28,6 +29,8 @@ pub(in super::super) struct Kept {
     /// time once more and no longer.
     pub(super) renewed: Mutex<Instant>,
     pub(super) held: Mutex<BTreeMap<Arm, HeldPort>>,
+    /// What its logs lack, as it was seen last.
+    pub(super) troubles: Mutex<Vec<Said>>,
     /// One verb at a time changes the service.
     pub(super) doing: Mutex<()>,
 }
@@ -44,6 +47,7 @@ impl Kept {
             desired: Mutex::new(read(host, name)),
             renewed: Mutex::new(Instant::now()),
             held: Mutex::default(),
+            troubles: Mutex::default(),
             doing: Mutex::default(),
             name: name.clone(),
         }

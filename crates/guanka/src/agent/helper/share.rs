@@ -23,9 +23,6 @@ use super::arms::{self, refusal};
 use super::service::Kept;
 use crate::failure::because;
 
-/// How many releases a host keeps for going back.
-const RELEASES_KEPT: usize = 5;
-
 /// Sets a share that a driver ordered.
 pub(super) fn set(host: &HostRoot, service: &Kept, order: ShareOrder) -> Reply {
     let Some(before) = proxy::share::read(host, &service.name) else {
@@ -136,7 +133,8 @@ pub(super) fn keep(host: &HostRoot, service: &Kept, arm: Arm) -> Reply {
         return refusal(&error.to_string());
     }
     // Older releases beyond these go; those that an arm points to never do.
-    let _ = service.store(host).prune(RELEASES_KEPT, &[]);
+    let limits = service.settings().map(|settings| settings.declared.releases.clone());
+    let _ = service.store(host).prune(&limits.unwrap_or_default(), &[]);
     Reply::Done
 }
 

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use guanka_core::facts::nginx::Nginx;
 use guanka_core::facts::{Fact, Reason};
-use guanka_world::clock;
 use guanka_world::collect::fitness::{self, PidFile, Socket};
+use guanka_world::collect::rotators::{self, SecondRotator};
 use guanka_world::collect::{nginx, panel};
+use guanka_world::hostroot::HostRoot;
 use guanka_world::process::Output;
+use guanka_world::{clock, files, proxy};
 
 use super::Item;
 
@@ -45,6 +47,7 @@ pub(super) fn ask(root: &Path) -> Vec<Item> {
         items.push(supervisor_item(&path, &socket));
     }
     items.push(disk_item(root));
+    items.extend(rotators(root));
     items.push(clock_item(fitness::is_clock_synchronized(), clock::now_ms()));
     if is_host {
         let (path, socket) = fitness::agent_socket(root);
@@ -207,6 +210,28 @@ fn supervisor_item(path: &Path, socket: &Socket) -> Item {
             "Start supervisord (panel: its Supervisor plugin)",
         ),
     }
+}
+
+/// Tells who else would rotate the logs of the services that are installed here.
+fn rotators(root: &Path) -> Vec<Item> {
+    let host = HostRoot::new(files::absolute(root).unwrap_or_else(|_| root.to_owned()));
+    let services = proxy::services(&host);
+    if services.is_empty() {
+        return Vec::new();
+    }
+    let found: Vec<_> =
+        services.iter().flat_map(|service| rotators::second(&host, service)).collect();
+    if found.is_empty() {
+        let (zh, en) = ("guanka 的日志只有 guanka 在切割", "nobody but guanka rotates its logs");
+        return vec![Item::passed("log-rotators", zh, en)];
+    }
+    let item = |second: SecondRotator| {
+        Item::failed("log-rotators", second.says.zh, second.says.en).fix(
+            "删去那一行,由 guanka 按 [logs] 切割",
+            "Take that line out; guanka rotates by [logs]",
+        )
+    };
+    found.into_iter().map(item).collect()
 }
 
 /// Tells the least free space over the places that guanka writes to.

@@ -96,6 +96,7 @@ impl Picture {
             "active": self.seen.active,
             "ejected": self.seen.ejected,
             "drift": self.seen.drift,
+            "troubles": self.seen.troubles,
             "arms": self.seen.arms,
             "driver": self.seen.lease.as_ref().map(|lease| &lease.holder),
             "waits": self.waits.is_some(),
@@ -112,7 +113,7 @@ impl Picture {
         let mut lines = vec![self.head(terminal)];
         lines.extend(self.arms(terminal));
         let more = [self.ejected(), self.driver(shown), self.waits.clone(), self.verdict()];
-        let drift = self.seen.drift.iter().cloned().map(Some);
+        let drift = self.seen.drift.iter().chain(&self.seen.troubles).cloned().map(Some);
         let more = more.into_iter().chain(drift).chain([self.next(), self.broken()]).flatten();
         lines.extend(more.map(|said| format!("    {}", terminal.said(&said))));
         lines
