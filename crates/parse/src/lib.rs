@@ -12,4 +12,5 @@ pub mod procnet;
 pub mod script;
 pub mod supervisor;
 pub mod systemd;
+pub mod systemd_analyze;
 pub mod text;

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use guanka_core::facts::declared::Probe;
+use guanka_core::facts::declared::{Declared, Probe};
 use guanka_core::name::Domain;
 use guanka_core::quantity::{Bytes, Millis};
 use guanka_core::say::Said;
@@ -72,6 +72,20 @@ pub fn once(port: u16, domain: &Domain, probe: &Probe) -> Probed {
         Ok(answer) if answer.status == probe.expect => Probed::Passed { elapsed: answer.elapsed },
         Ok(answer) => Probed::Status { found: answer.status, expected: probe.expect },
         Err(error) => Probed::NoAnswer(error.kind),
+    }
+}
+
+/// Asks an arm for any sign of life: an HTTP answer, whatever its status.
+pub fn is_alive(port: u16, declared: &Declared) -> bool {
+    let (probe, liveness) = (&declared.probe, &declared.process.liveness);
+    let path = liveness.path.as_deref().unwrap_or(&probe.path);
+    let asked = Probe { path: path.to_owned(), timeout: liveness.timeout, ..probe.clone() };
+    match once(port, &declared.proxy.domain, &asked) {
+        Probed::Passed { .. } | Probed::Status { .. } => true,
+        // Something that talks is no hang, however oddly it talks.
+        Probed::NoAnswer(kind) => {
+            matches!(kind, HttpErrorKind::TooLarge | HttpErrorKind::BadFraming)
+        }
     }
 }
 

@@ -2,3 +2,4 @@
 //! anything moves.
 
 pub mod init;
+pub mod processors;

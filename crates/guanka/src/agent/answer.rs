@@ -21,7 +21,7 @@ use guanka_world::{clock, files, ports, process, proxy};
 use super::effects::{could_not, fenced};
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
-use super::{arms, effects, ejection, lease, output, preview};
+use super::{arms, effects, ejection, lease, liveness, output, preview};
 
 /// Answers one request.
 pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session<'_>) -> Answer {
@@ -297,6 +297,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
         Err(error) => return could_not(&error.to_string()),
     };
     let store = Store::new(&agent.host, name);
+    let liveness = service.settings().map(|s| s.declared.process.liveness.clone());
     let mut views = BTreeMap::new();
     for arm in [Arm::Blue, Arm::Green] {
         let Some(allotted) = allotted else { continue };
@@ -314,6 +315,10 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
                 is_ready: pid.is_some() && lock(&service.health).is_ready(arm),
                 is_failing: lock(&service.health).is_failing(arm),
                 is_crashing: matches!(status, ArmStatus::Failed { .. }),
+                is_hung: liveness.as_ref().is_some_and(|l| lock(&service.liveness).is_hung(arm, l)),
+                restarts: liveness
+                    .as_ref()
+                    .map_or(0, |l| liveness::restarts(&agent.host, name, arm, l)),
             },
         );
     }

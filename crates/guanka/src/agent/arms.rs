@@ -7,8 +7,8 @@ use guanka_core::quantity::Millis;
 use guanka_core::rollout::event::{Event, Fault};
 use guanka_core::rollout::spec::HostName;
 use guanka_core::say::Said;
-use guanka_world::managers::spec::ArmSpec;
-use guanka_world::managers::{self, ArmStatus, Manager, users};
+use guanka_world::managers::prepare::prepare;
+use guanka_world::managers::{self, ArmStatus, Manager};
 use guanka_world::ports::{self, PortError};
 use guanka_world::releases::{PointError, Store, VerifyError};
 use guanka_world::transport::wire::{Answer, FailedKind};
@@ -146,15 +146,8 @@ fn started(
             PointError::Damaged(damage) => NotStarted::Damaged(damage),
             PointError::Io(error) => other(because(&error)),
         })?;
-        let wanted = declared.process.user.as_deref();
-        let run_as = users::resolve(&agent.host, &service.name, wanted)
-            .map_err(|error| other(because(&error)))?;
-        for folder in &declared.data_dirs {
-            users::give_folder(&agent.host.at(folder), &run_as)
-                .map_err(|error| other(because(&error)))?;
-        }
-        let spec =
-            ArmSpec::from_declared(&agent.host, declared, &manifest.program, (arm, port), run_as);
+        let spec = prepare(&agent.host, declared, &manifest.program, (arm, port))
+            .map_err(|error| other(error.said()))?;
         spec.store(&agent.host).map_err(|error| other(because(&error)))?;
         manager.install(&spec).map_err(|error| other(error.said()))?;
         if let Some(held) = lock(&service.held).remove(&arm) {
@@ -171,11 +164,22 @@ fn started(
     progress.say(Said::new(format!("等待 {arm} 就绪"), format!("waiting for {arm}")));
     let domain = &declared.proxy.domain;
     probe::wait_ready(allotted.of(arm), domain, &declared.probe, READY_LIMIT)
-        .map_err(|not| other(not.said()))?;
+        .map_err(|not| other(not_ready(not.said(), manager.status(&service.name, arm).ok())))?;
     if owns_its_port(agent, service, arm) {
         Ok(())
     } else {
         Err(NotStarted::Fault(Fault::NotReady))
+    }
+}
+
+/// Says why an arm is not ready: what its probe saw, and what its manager knows of its end.
+fn not_ready(seen: Said, status: Option<ArmStatus>) -> Said {
+    match status {
+        Some(ArmStatus::Retrying { why } | ArmStatus::Failed { why }) => Said::new(
+            format!("{};进程反复退出:{why};输出见 guanka logs", seen.zh),
+            format!("{}; it ends again and again: {why}; see guanka logs", seen.en),
+        ),
+        _ => seen,
     }
 }
 

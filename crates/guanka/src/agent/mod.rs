@@ -9,6 +9,7 @@ mod ejection;
 mod health;
 mod jobs;
 mod lease;
+mod liveness;
 mod load;
 mod output;
 pub(crate) mod preview;

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::health::Health;
 use super::jobs::Jobs;
 use super::lease::Lease;
+use super::liveness::Watch;
 use super::share::Canary;
 use super::stores::lock;
 
@@ -30,6 +31,7 @@ pub(super) struct Service {
     pub(super) jobs: Jobs,
     pub(super) held: Mutex<BTreeMap<Arm, HeldPort>>,
     pub(super) health: Mutex<Health>,
+    pub(super) liveness: Mutex<Watch>,
     pub(super) log: Mutex<Followed>,
     /// The newest number of each lane of commands, with its epoch: an older one is refused.
     pub(super) newest: Mutex<BTreeMap<Lane, (u64, u64)>>,
@@ -71,6 +73,7 @@ impl Service {
             jobs: Jobs::default(),
             held: Mutex::default(),
             health: Mutex::default(),
+            liveness: Mutex::default(),
             log: Mutex::default(),
             newest: Mutex::default(),
             doing: Mutex::default(),
@@ -167,7 +170,7 @@ mod tests {
     use guanka_core::quantity::Millis;
     use guanka_world::hostroot::HostRoot;
     use guanka_world::managers::spec::ArmSpec;
-    use guanka_world::managers::{ArmStatus, Installed, Manager, ManagerError};
+    use guanka_world::managers::{ArmStatus, Installed, Manager, ManagerError, Preview};
     use guanka_world::ports;
 
     use super::super::stores::lock;
@@ -177,6 +180,9 @@ mod tests {
     struct Says(fn(Arm) -> Option<ArmStatus>);
 
     impl Manager for Says {
+        fn preview(&self, _: &ArmSpec) -> Result<Preview, ManagerError> {
+            unreachable!("only asked")
+        }
         fn status(&self, _: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError> {
             let silent = || ManagerError::Unreachable { text: "no answer".to_owned() };
             (self.0)(arm).ok_or_else(silent)

@@ -9,7 +9,7 @@ use guanka_core::quantity::Millis;
 use guanka_world::{clock, ports};
 
 use super::stores::Agent;
-use super::{bake, health, rotation, share, traffic};
+use super::{bake, health, liveness, rotation, share, traffic};
 
 /// How often the agent looks: fast enough that a canary's lease ends within its own length plus
 /// little, slow enough to cost nothing.
@@ -17,6 +17,9 @@ const EVERY: Millis = Millis(500);
 
 /// How often probes that are due are looked for.
 const PROBES: Millis = Millis(50);
+
+/// How often it is looked whether an arm is to be asked for life.
+const LIFE: Millis = Millis(500);
 
 /// How often the sizes of logs are looked at.
 const SIZES: Millis = Millis::from_secs(10);
@@ -53,6 +56,18 @@ pub(super) fn start(agent: &Arc<Agent>) {
                 }
             }
             clock::pause(PROBES);
+        }
+    });
+    let lives = Arc::clone(agent);
+    thread::spawn(move || {
+        loop {
+            for service in lives.all() {
+                let Some(settings) = service.settings() else { continue };
+                if let Ok(Some(allotted)) = ports::allotted(&lives.host, &service.name) {
+                    liveness::tick(&lives, &service, &settings, allotted);
+                }
+            }
+            clock::pause(LIFE);
         }
     });
     let kept = Arc::clone(agent);

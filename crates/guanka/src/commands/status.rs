@@ -6,7 +6,7 @@ use guanka_core::facts::declared::HostAddress;
 use guanka_core::name::ServiceName;
 use guanka_core::rollout::describe;
 use guanka_core::say::Said;
-use guanka_world::transport::wire::{Answer, HostView, Request};
+use guanka_world::transport::wire::{Answer, ArmView, HostView, Request};
 use serde_json::json;
 
 use super::project::Project;
@@ -107,6 +107,9 @@ fn show(terminal: &Terminal, service: &ServiceName, seen: &HostView, rollout: Op
             terminal.said(&runs)
         ));
     }
+    for (arm, found) in seen.arms.iter().filter(|(_, found)| found.is_hung || found.restarts > 0) {
+        terminal.line(&format!("    {}", terminal.said(&hung(arm.as_str(), found))));
+    }
     if let Some(arm) = seen.ejected {
         let text = Said::new(
             format!("{arm} 不应答探测,请求暂时全部给 {};恢复后自动交还", arm.other()),
@@ -132,5 +135,30 @@ fn show(terminal: &Terminal, service: &ServiceName, seen: &HostView, rollout: Op
             format!("{count} lines of the access log could not be understood"),
         );
         terminal.line(&format!("    {}", terminal.said(&text)));
+    }
+}
+
+/// Says that an arm gives no sign of life, or that it was started anew for that.
+fn hung(arm: &str, found: &ArmView) -> Said {
+    let times = found.restarts;
+    match (found.is_hung, times) {
+        (true, 0) => Said::new(
+            format!("{arm} 在运行但毫无应答"),
+            format!("{arm} runs and answers nothing at all"),
+        ),
+        (true, _) => Said::new(
+            format!("{arm} 在运行但毫无应答,近期已重启 {times} 次;挂起时的调用栈见 guanka logs"),
+            format!(
+                "{arm} runs and answers nothing at all; started anew {times} times of late; what \
+                 it was doing is in guanka logs"
+            ),
+        ),
+        (false, _) => Said::new(
+            format!("{arm} 因毫无应答,近期已重启 {times} 次;挂起时的调用栈见 guanka logs"),
+            format!(
+                "{arm} answered nothing at all and was started anew {times} times of late; what \
+                 it was doing is in guanka logs"
+            ),
+        ),
     }
 }
