@@ -89,12 +89,14 @@ pub fn is_alive(port: u16, declared: &Declared) -> bool {
     }
 }
 
-/// Asks an arm until it has passed the declared number of times in a row, or the limit is reached.
+/// Asks an arm until it has passed the declared number of times in a row, the limit is reached, or
+/// `is_over` says, after a failure, that there is nobody left to ask.
 pub fn wait_ready(
     port: u16,
     domain: &Domain,
     probe: &Probe,
     limit: Millis,
+    is_over: &mut dyn FnMut() -> bool,
 ) -> Result<Ready, NotReady> {
     let start = Instant::now();
     let mut streak = Streak::default();
@@ -104,10 +106,13 @@ pub fn wait_ready(
         asked += 1;
         last = once(port, domain, probe);
         streak.note(&last);
-        (streak.passes >= probe.passes.max(1)).then_some(())
+        let is_ready = streak.passes >= probe.passes.max(1);
+        (is_ready || (!last.is_pass() && is_over())).then_some(is_ready)
     });
+    let took = Millis(start.elapsed().as_millis() as u64);
     match ready {
-        Some(()) => Ok(Ready { asked, took: Millis(start.elapsed().as_millis() as u64) }),
+        Some(true) => Ok(Ready { asked, took }),
+        Some(false) => Err(NotReady { limit: took, asked, last }),
         None => Err(NotReady { limit, asked, last }),
     }
 }
@@ -216,7 +221,8 @@ mod tests {
     #[test]
     fn passes_must_come_in_a_row() {
         let port = serve(&[200, 200, 503, 200, 200, 200]);
-        let ready = wait_ready(port, &domain(), &probe(), Millis(10_000)).expect("ready");
+        let ready = wait_ready(port, &domain(), &probe(), Millis(10_000), &mut || false);
+        let ready = ready.expect("ready");
         assert_eq!(ready.asked, 6);
     }
 
@@ -227,7 +233,11 @@ mod tests {
         drop(free);
         assert_eq!(once(port, &domain(), &probe()), Probed::NoAnswer(HttpErrorKind::Refused));
         let port = serve(&[500; 100]);
-        let late = wait_ready(port, &domain(), &probe(), Millis(20)).expect_err("never");
+        let wait = |limit, is_over: &mut dyn FnMut() -> bool| {
+            wait_ready(port, &domain(), &probe(), limit, is_over).expect_err("never")
+        };
+        assert_eq!(wait(Millis(60_000), &mut || true).asked, 1, "nobody is left to ask");
+        let late = wait(Millis(20), &mut || false);
         assert_eq!(late.last, Probed::Status { found: 500, expected: 200 });
     }
 }

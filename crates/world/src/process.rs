@@ -109,6 +109,16 @@ pub fn end_hung(pid: u32, start: u64, limit: Millis) -> io::Result<Ended> {
     Ok(how)
 }
 
+/// Kills what is left of a group whose leader has ended. While anybody is left in it, its number is
+/// nobody else's.
+pub fn end_group_without_leader(leader: u32) {
+    let is_there = std::path::Path::new(&format!("/proc/{leader}")).exists();
+    if let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw).filter(|_| !is_there) {
+        // Nobody may be left in it.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
 /// Returns who runs this process and where, `root@web1`.
 pub fn who() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -213,6 +223,19 @@ mod tests {
         // Its child holds the other end of the pipe: only when that is gone is there an end.
         let mut rest = Vec::new();
         deaf.stdout.take().expect("piped").read_to_end(&mut rest).expect("closed");
+    }
+
+    #[test]
+    fn what_a_leader_leaves_behind_in_its_group_is_ended() {
+        let mut leader = hung("trap '' TERM; sleep 600 & echo ready; trap - TERM; wait");
+        super::end_group_without_leader(leader.id());
+        assert!(leader.try_wait().expect("asked").is_none(), "it leads: it is no remnant");
+        leader.kill().expect("killed");
+        leader.wait().expect("ended");
+        super::end_group_without_leader(leader.id());
+        // Its child holds the other end of the pipe: only when that is gone is there an end.
+        let mut rest = Vec::new();
+        leader.stdout.take().expect("piped").read_to_end(&mut rest).expect("closed");
     }
 
     #[test]

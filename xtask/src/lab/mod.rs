@@ -14,7 +14,13 @@ use anyhow::{Result, bail};
 type Part = (&'static str, fn(&Path) -> Result<()>);
 
 /// Every part of the lab.
-const PARTS: &[Part] = &[("bad-input", bad_input::run), ("host", host::run)];
+const PARTS: &[Part] = &[
+    ("bad-input", bad_input::run),
+    ("host", host::run),
+    ("programs", host::run_programs),
+    ("newest", host::run_newest),
+    ("pypi", host::run_pypi),
+];
 
 pub(crate) use host::run_where_possible as host_where_possible;
 

@@ -163,8 +163,11 @@ fn started(
     }
     progress.say(Said::new(format!("等待 {arm} 就绪"), format!("waiting for {arm}")));
     let domain = &declared.proxy.domain;
-    probe::wait_ready(allotted.of(arm), domain, &declared.probe, READY_LIMIT)
-        .map_err(|not| other(not_ready(not.said(), manager.status(&service.name, arm).ok())))?;
+    let status = || manager.status(&service.name, arm).ok();
+    let mut has_failed = || matches!(status(), Some(ArmStatus::Failed { .. }));
+    let port = allotted.of(arm);
+    probe::wait_ready(port, domain, &declared.probe, READY_LIMIT, &mut has_failed)
+        .map_err(|not| other(not_ready(not.said(), status())))?;
     if owns_its_port(agent, service, arm) {
         Ok(())
     } else {

@@ -167,8 +167,14 @@ impl Manager for Supervisor {
     fn stop(&self, service: &ServiceName, arm: Arm, grace: Millis) -> Result<(), ManagerError> {
         let program = program_name(service, arm);
         let limit = stop_limit(grace);
-        if self.status(service, arm)? != ArmStatus::Stopped {
+        let before = self.status(service, arm)?;
+        if before != ArmStatus::Stopped {
             self.ask(&["stop", &program], limit)?;
+        }
+        if let ArmStatus::Running { pid } = before {
+            // Supervisor kills a group only when it has to kill its program: a child that is deaf
+            // to SIGTERM would outlive a program that stopped in time.
+            process::end_group_without_leader(pid);
         }
         // Disabled only now: a crash in between leaves an arm that a reboot brings back, never one
         // that has requests and does not come back.
