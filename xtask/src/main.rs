@@ -33,6 +33,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   lab bad-input        tries every bad input on a host that serves
   lab serve            ends, kills and restarts a controller that drives releases
   lab host             boots a panel host under systemd and has guanka live there over SSH
+  lab programs         tries odd and bad programs there, under systemd and Supervisor
+  lab newest           lives on the newest nginx and systemd that Debian has
+  lab pypi             tries PyPI's Supervisor
   bench NAME           holds a figure against its limit: switch, prove, load or start
   dist                 builds the one static binary into target/dist, with its SHA-256
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";

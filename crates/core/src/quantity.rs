@@ -38,6 +38,11 @@ pub struct Rate(pub f64);
 #[serde(try_from = "u8", into = "u8")]
 pub struct SharePercent(u8);
 
+/// Processor time as a percentage of one processor: 150 is one and a half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CpuPercent(pub u32);
+
 /// Why a text is not a quantity; the message says what would be one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {}", expected.en)]
@@ -224,6 +229,34 @@ impl SharePercent {
     }
 }
 
+impl CpuPercent {
+    /// Parses `"50%"`, `"150%"`: from a hundredth of a processor to a thousand processors.
+    pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        let digits = text.strip_suffix('%').filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
+        match digits.and_then(|digits| digits.parse().ok()) {
+            Some(percent @ 1..=100_000) => Ok(Self(percent)),
+            _ => Err(QuantityError {
+                text: text.to_owned(),
+                expected: Text {
+                    zh: "单个处理器的整数百分比,例如 \"150%\" 即一个半",
+                    en: "a whole percentage of one processor, like \"150%\" for one and a half",
+                },
+            }),
+        }
+    }
+
+    /// Returns the whole processors that hold it.
+    pub const fn processors(self) -> u32 {
+        self.0.div_ceil(100)
+    }
+}
+
+impl fmt::Display for CpuPercent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
 impl TryFrom<u8> for SharePercent {
     type Error = String;
 
@@ -254,7 +287,7 @@ fn split_unit(text: &str) -> Option<(f64, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, Millis, Proportion, Rate, SharePercent};
+    use super::{Bytes, CpuPercent, Millis, Proportion, Rate, SharePercent};
 
     #[test]
     fn quantities_read_what_people_write() {
@@ -264,6 +297,15 @@ mod tests {
         assert_eq!(Proportion::parse("0.06%").map(|p| p.0), Ok(0.06 / 100.0));
         assert_eq!(Rate::parse("200/s"), Ok(Rate(200.0)));
         assert_eq!(SharePercent::new(101), None);
+    }
+
+    #[test]
+    fn processor_time_is_a_whole_percentage_of_one_processor() {
+        assert_eq!(CpuPercent::parse("150%"), Ok(CpuPercent(150)));
+        assert_eq!([50, 100, 101, 250].map(|p| CpuPercent(p).processors()), [1, 1, 2, 3]);
+        for text in ["", "%", "0%", "1.5%", "150", "-1%", "+1%", "100001%", "99999999999%"] {
+            assert!(CpuPercent::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

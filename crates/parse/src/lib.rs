@@ -14,4 +14,5 @@ pub mod procnet;
 pub mod script;
 pub mod supervisor;
 pub mod systemd;
+pub mod systemd_analyze;
 pub mod text;

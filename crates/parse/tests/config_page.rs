@@ -71,6 +71,7 @@ fn value(kind: KeyKind) -> String {
         KeyKind::Size => "\"10M\"",
         KeyKind::Percent => "\"0.06%\"",
         KeyKind::Rate => "\"200/s\"",
+        KeyKind::Cpu => "\"150%\"",
         KeyKind::Limit => "\"0.06%\"` `\"950ms\"",
         KeyKind::Texts => "[\"…\"]",
         KeyKind::TextOrTexts => "\"…\"` `[\"…\"]",

@@ -2,6 +2,7 @@
 //! Nothing here decides and nothing here prints.
 
 pub mod build;
+pub mod cgroup;
 pub mod clock;
 pub mod collect;
 pub mod controller;

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use guanka_core::facts::declared::Probe;
+use guanka_core::facts::declared::{Declared, Probe};
 use guanka_core::name::Domain;
 use guanka_core::quantity::{Bytes, Millis};
 use guanka_core::say::Said;
@@ -75,12 +75,28 @@ pub fn once(port: u16, domain: &Domain, probe: &Probe) -> Probed {
     }
 }
 
-/// Asks an arm until it has passed the declared number of times in a row, or the limit is reached.
+/// Asks an arm for any sign of life: an HTTP answer, whatever its status.
+pub fn is_alive(port: u16, declared: &Declared) -> bool {
+    let (probe, liveness) = (&declared.probe, &declared.process.liveness);
+    let path = liveness.path.as_deref().unwrap_or(&probe.path);
+    let asked = Probe { path: path.to_owned(), timeout: liveness.timeout, ..probe.clone() };
+    match once(port, &declared.proxy.domain, &asked) {
+        Probed::Passed { .. } | Probed::Status { .. } => true,
+        // Something that talks is no hang, however oddly it talks.
+        Probed::NoAnswer(kind) => {
+            matches!(kind, HttpErrorKind::TooLarge | HttpErrorKind::BadFraming)
+        }
+    }
+}
+
+/// Asks an arm until it has passed the declared number of times in a row, the limit is reached, or
+/// `is_over` says, after a failure, that there is nobody left to ask.
 pub fn wait_ready(
     port: u16,
     domain: &Domain,
     probe: &Probe,
     limit: Millis,
+    is_over: &mut dyn FnMut() -> bool,
 ) -> Result<Ready, NotReady> {
     let start = Instant::now();
     let mut streak = Streak::default();
@@ -90,10 +106,13 @@ pub fn wait_ready(
         asked += 1;
         last = once(port, domain, probe);
         streak.note(&last);
-        (streak.passes >= probe.passes.max(1)).then_some(())
+        let is_ready = streak.passes >= probe.passes.max(1);
+        (is_ready || (!last.is_pass() && is_over())).then_some(is_ready)
     });
+    let took = Millis(start.elapsed().as_millis() as u64);
     match ready {
-        Some(()) => Ok(Ready { asked, took: Millis(start.elapsed().as_millis() as u64) }),
+        Some(true) => Ok(Ready { asked, took }),
+        Some(false) => Err(NotReady { limit: took, asked, last }),
         None => Err(NotReady { limit, asked, last }),
     }
 }
@@ -202,7 +221,8 @@ mod tests {
     #[test]
     fn passes_must_come_in_a_row() {
         let port = serve(&[200, 200, 503, 200, 200, 200]);
-        let ready = wait_ready(port, &domain(), &probe(), Millis(10_000)).expect("ready");
+        let ready = wait_ready(port, &domain(), &probe(), Millis(10_000), &mut || false);
+        let ready = ready.expect("ready");
         assert_eq!(ready.asked, 6);
     }
 
@@ -213,7 +233,11 @@ mod tests {
         drop(free);
         assert_eq!(once(port, &domain(), &probe()), Probed::NoAnswer(HttpErrorKind::Refused));
         let port = serve(&[500; 100]);
-        let late = wait_ready(port, &domain(), &probe(), Millis(20)).expect_err("never");
+        let wait = |limit, is_over: &mut dyn FnMut() -> bool| {
+            wait_ready(port, &domain(), &probe(), limit, is_over).expect_err("never")
+        };
+        assert_eq!(wait(Millis(60_000), &mut || true).asked, 1, "nobody is left to ask");
+        let late = wait(Millis(20), &mut || false);
         assert_eq!(late.last, Probed::Status { found: 500, expected: 200 });
     }
 }

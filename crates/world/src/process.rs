@@ -6,6 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use guanka_core::quantity::Millis;
+use rustix::process::pidfd_send_signal;
+use rustix::process::{Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open};
+
+use crate::clock;
 
 /// The most a child may print on each stream before the rest is dropped (4 MiB: the longest
 /// compiler error output worth showing).
@@ -88,6 +92,54 @@ pub fn is_hidden(pid: u32) -> bool {
         && !std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
+/// How a process came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It wrote down what it was doing, as Go does on SIGQUIT, and ended.
+    WithTrace,
+    /// It had to be killed.
+    Killed,
+}
+
+/// Ends a process that hangs, for its manager to start it anew: SIGQUIT first, on which Go writes
+/// what every goroutine was doing, then SIGKILL. Where it leads a group of its own, nothing of that
+/// group stays. `start` says that the number is still that process.
+pub fn end_hung(pid: u32, start: u64, limit: Millis) -> io::Result<Ended> {
+    let gone = || io::Error::new(io::ErrorKind::NotFound, format!("no process {pid}"));
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
+    // Held open, the number cannot become another process's before the signal.
+    let handle = pidfd_open(number, PidfdFlags::empty())?;
+    let is_there = || started(pid) == Some(start);
+    if !is_there() {
+        return Err(gone());
+    }
+    let leads = getpgid(Some(number)).is_ok_and(|group| group == number);
+    pidfd_send_signal(&handle, Signal::QUIT)?;
+    let ended = || (!is_there()).then_some(());
+    let how = match clock::wait_for(limit, Millis(20), ended) {
+        Some(()) => Ended::WithTrace,
+        None => {
+            pidfd_send_signal(&handle, Signal::KILL)?;
+            Ended::Killed
+        }
+    };
+    if leads {
+        // Nobody may be left in it.
+        let _ = kill_process_group(number, Signal::KILL);
+    }
+    Ok(how)
+}
+
+/// Kills what is left of a group whose leader has ended. While anybody is left in it, its number is
+/// nobody else's.
+pub fn end_group_without_leader(leader: u32) {
+    let is_there = std::path::Path::new(&format!("/proc/{leader}")).exists();
+    if let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw).filter(|_| !is_there) {
+        // Nobody may be left in it.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
 /// Returns who runs this process and where, `root@web1`.
 pub fn who() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -152,12 +204,59 @@ mod tests {
 
     use guanka_core::quantity::Millis;
 
-    use super::run;
+    use std::io::Read;
+    use std::os::unix::process::CommandExt;
+    use std::process::Stdio;
+
+    use super::{Ended, end_hung, run, started};
 
     #[test]
     fn a_late_child_is_ended() {
         let output = run(Command::new("sleep").arg("60"), Millis(50)).expect("sleep starts");
         assert!(output.status.is_none());
+    }
+
+    /// Starts a shell in a group of its own; returns it once it has said that it is ready.
+    fn hung(script: &str) -> std::process::Child {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stdout(Stdio::piped()).process_group(0);
+        let mut child = shell.spawn().expect("sh starts");
+        let mut word = [0; 5];
+        let out = child.stdout.as_mut().expect("piped");
+        out.read_exact(&mut word).expect("it says ready");
+        child
+    }
+
+    #[test]
+    fn a_hung_process_is_asked_for_its_trace_and_then_killed_with_its_group() {
+        let limit = Millis(5000);
+        let mut polite = hung("trap 'exit 2' QUIT; echo ready; while :; do sleep 0.05; done");
+        let start = started(polite.id()).expect("runs");
+        assert_eq!(end_hung(polite.id(), start, limit).expect("ended"), Ended::WithTrace);
+        assert_eq!(polite.wait().expect("ended").code(), Some(2));
+
+        let mut deaf = hung("trap '' QUIT TERM; sleep 600 & echo $! >&2; echo ready; wait");
+        let start = started(deaf.id()).expect("runs");
+        let other = end_hung(deaf.id(), start + 1, limit).expect_err("a later process");
+        assert_eq!(other.kind(), std::io::ErrorKind::NotFound);
+        assert_eq!(end_hung(deaf.id(), start, Millis(50)).expect("ended"), Ended::Killed);
+        deaf.wait().expect("ended");
+        // Its child holds the other end of the pipe: only when that is gone is there an end.
+        let mut rest = Vec::new();
+        deaf.stdout.take().expect("piped").read_to_end(&mut rest).expect("closed");
+    }
+
+    #[test]
+    fn what_a_leader_leaves_behind_in_its_group_is_ended() {
+        let mut leader = hung("trap '' TERM; sleep 600 & echo ready; trap - TERM; wait");
+        super::end_group_without_leader(leader.id());
+        assert!(leader.try_wait().expect("asked").is_none(), "it leads: it is no remnant");
+        leader.kill().expect("killed");
+        leader.wait().expect("ended");
+        super::end_group_without_leader(leader.id());
+        // Its child holds the other end of the pipe: only when that is gone is there an end.
+        let mut rest = Vec::new();
+        leader.stdout.take().expect("piped").read_to_end(&mut rest).expect("closed");
     }
 
     #[test]

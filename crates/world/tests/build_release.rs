@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use guanka_core::facts::declared::{
-    App, Build, Declared, Environment, Gates, Kind, ListenBy, LogPlace, Logs, Manager, Probe,
-    Process, Proxy, Releases, Sticky,
+    App, Build, Declared, Environment, Gates, Kind, Limits, ListenBy, Liveness, LogPlace, Logs,
+    Manager, Probe, Process, Proxy, Releases, Sticky,
 };
 use guanka_core::name::{Domain, ServiceName};
 use guanka_core::quantity::{Bytes, Millis};
@@ -81,6 +81,8 @@ fn declared(include: &[&str]) -> Declared {
             stop_grace: Millis::from_secs(15),
             memory: None,
             user: None,
+            limits: Limits::default(),
+            liveness: Liveness::default(),
         },
         probe: Probe {
             path: "/healthz".to_owned(),

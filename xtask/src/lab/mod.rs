@@ -15,7 +15,14 @@ use anyhow::{Result, bail};
 type Part = (&'static str, fn(&Path) -> Result<()>);
 
 /// Every part of the lab.
-const PARTS: &[Part] = &[("bad-input", bad_input::run), ("host", host::run), ("serve", serve::run)];
+const PARTS: &[Part] = &[
+    ("bad-input", bad_input::run),
+    ("host", host::run),
+    ("serve", serve::run),
+    ("programs", host::run_programs),
+    ("newest", host::run_newest),
+    ("pypi", host::run_pypi),
+];
 
 pub(crate) use host::run_where_possible as host_where_possible;
 

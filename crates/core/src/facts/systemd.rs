@@ -1,5 +1,7 @@
 //! What a systemd unit says once its drop-ins are merged.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Fact, Reason, Span};
@@ -28,6 +30,26 @@ pub struct UnitEntry {
     pub value: String,
     /// Where it stands.
     pub span: Span,
+}
+
+/// How open a service is to its host by systemd's own score, in tenths: from 0, shut, to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Exposure(pub u16);
+
+impl fmt::Display for Exposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0 / 10, self.0 % 10)
+    }
+}
+
+/// What systemd's checker says of a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The line of the unit, where it names one.
+    pub line: Option<u32>,
+    /// What it says.
+    pub says: String,
 }
 
 const SOFTWARE: &str = "systemd 252";

@@ -3,4 +3,5 @@
 
 pub mod init;
 pub mod keeping;
+pub mod processors;
 pub mod warm;

@@ -12,6 +12,7 @@ pub mod ending;
 pub mod event;
 pub mod host;
 pub mod journal;
+pub mod liveness;
 pub mod share;
 pub mod spec;
 pub mod state;

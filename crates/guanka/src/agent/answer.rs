@@ -20,7 +20,7 @@ use super::effects::{could_not, fenced};
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
 use super::verb::Verb;
-use super::{effects, lease};
+use super::{effects, lease, liveness};
 
 /// Answers one request.
 pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session<'_>) -> Answer {
@@ -203,6 +203,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
         Err(why) => return could_not(&why),
     };
     service.place(&view);
+    let liveness = service.settings().map(|s| s.declared.process.liveness.clone());
     let mut arms = BTreeMap::new();
     for (arm, seen) in &view.arms {
         let pid = match seen.status {
@@ -219,6 +220,12 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
                 is_ready: pid.is_some() && health.is_ready(*arm),
                 is_failing: health.is_failing(*arm),
                 is_crashing: matches!(seen.status, Some(ArmStatus::Failed { .. })),
+                is_hung: liveness
+                    .as_ref()
+                    .is_some_and(|l| lock(&service.liveness).is_hung(*arm, l)),
+                restarts: liveness
+                    .as_ref()
+                    .map_or(0, |l| liveness::restarts(&agent.host, name, *arm, l)),
             },
         );
     }

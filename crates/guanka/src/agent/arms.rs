@@ -6,6 +6,7 @@ use guanka_core::quantity::Millis;
 use guanka_core::rollout::event::{Event, Fault};
 use guanka_core::rollout::spec::HostName;
 use guanka_core::say::Said;
+use guanka_world::managers::ArmStatus;
 use guanka_world::transport::wire::Answer;
 use guanka_world::{clock, ports, probe};
 
@@ -61,10 +62,25 @@ pub(super) fn start(
     progress.say(Said::new(format!("等待 {arm} 就绪"), format!("waiting for {arm}")));
     let declared = &settings.declared;
     let domain = &declared.proxy.domain;
-    match probe::wait_ready(allotted.of(arm), domain, &declared.probe, READY_LIMIT) {
-        Err(not) => Ok(failed(Fault::Other(not.said()))),
+    let view = || agent.hands.view(&service.name).ok();
+    let status = || view().and_then(|view| view.arms.get(&arm).and_then(|arm| arm.status.clone()));
+    let mut has_failed = || matches!(status(), Some(ArmStatus::Failed { .. }));
+    let port = allotted.of(arm);
+    match probe::wait_ready(port, domain, &declared.probe, READY_LIMIT, &mut has_failed) {
+        Err(not) => Ok(failed(Fault::Other(not_ready(not.said(), status())))),
         Ok(_) if agent.hands.owns_port(&service.name, arm) => Ok(Event::ArmReady { host, seq }),
         Ok(_) => Ok(failed(Fault::NotReady)),
+    }
+}
+
+/// Says why an arm is not ready: what its probe saw, and what its manager knows of its end.
+fn not_ready(seen: Said, status: Option<ArmStatus>) -> Said {
+    match status {
+        Some(ArmStatus::Retrying { why } | ArmStatus::Failed { why }) => Said::new(
+            format!("{};进程反复退出:{why};输出见 guanka logs", seen.zh),
+            format!("{}; it ends again and again: {why}; see guanka logs", seen.en),
+        ),
+        _ => seen,
     }
 }
 

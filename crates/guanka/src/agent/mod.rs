@@ -12,6 +12,7 @@ mod health;
 mod helper;
 mod jobs;
 mod lease;
+mod liveness;
 mod load;
 mod output;
 pub(crate) mod preview;

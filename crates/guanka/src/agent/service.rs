@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::health::Health;
 use super::jobs::Jobs;
 use super::lease::Lease;
+use super::liveness::Watch;
 use super::stores::{Agent, lock};
 use super::verb::View;
 
@@ -30,6 +31,7 @@ pub(super) struct Service {
     pub(super) jobs: Jobs,
     pub(super) place: Mutex<Place>,
     pub(super) health: Mutex<Health>,
+    pub(super) liveness: Mutex<Watch>,
     pub(super) log: Mutex<Followed>,
     /// The newest number of each lane of commands, with its epoch: an older one is refused.
     pub(super) newest: Mutex<BTreeMap<Lane, (u64, u64)>>,
@@ -75,6 +77,7 @@ impl Service {
             jobs: Jobs::default(),
             place: Mutex::default(),
             health: Mutex::default(),
+            liveness: Mutex::default(),
             log: Mutex::default(),
             newest: Mutex::default(),
             doing: Mutex::default(),

@@ -59,6 +59,8 @@ pub(super) enum Verb {
     Keep { service: ServiceName, epoch: u64, arm: Arm },
     /// Moves requests away from an arm that does not answer, or back.
     Move { service: ServiceName, to: Away },
+    /// Ends an arm's program that gives no sign of life; its manager starts it anew.
+    Revive { service: ServiceName, hung: Hung },
     /// How the service stands.
     View { service: ServiceName },
     /// Which program serves each arm, and which one should.
@@ -76,6 +78,16 @@ pub(super) struct ShareOrder {
     pub(super) candidate: Arm,
     pub(super) share: SharePercent,
     pub(super) hold: Hold,
+}
+
+/// A program that gives no sign of life.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Hung {
+    pub(super) arm: Arm,
+    /// Its number and its start: no other process is meant.
+    pub(super) process: (u32, u64),
+    /// Questions in a row without an answer.
+    pub(super) silent: u32,
 }
 
 /// What becomes of the requests of an arm that does not answer.

@@ -8,13 +8,16 @@ use guanka_core::quantity::Millis;
 use guanka_world::clock;
 
 use super::stores::Agent;
-use super::{bake, health, traffic};
+use super::{bake, health, liveness, traffic};
 
 /// How often the log is read.
 const EVERY: Millis = Millis(500);
 
 /// How often probes that are due are looked for.
 const PROBES: Millis = Millis(50);
+
+/// How often it is looked whether an arm is to be asked for life.
+const LIFE: Millis = Millis(500);
 
 /// How long 10 s windows are kept beyond the longest gate.
 const KEPT_MS: u64 = 10 * 86_400_000;
@@ -45,6 +48,18 @@ pub(super) fn start(agent: &Arc<Agent>) {
                 }
             }
             clock::pause(PROBES);
+        }
+    });
+    let lives = Arc::clone(agent);
+    thread::spawn(move || {
+        loop {
+            for service in lives.all() {
+                let Some(settings) = service.settings() else { continue };
+                if let Some(allotted) = service.ports() {
+                    liveness::tick(&lives, &service, &settings, allotted);
+                }
+            }
+            clock::pause(LIFE);
         }
     });
     let pruned = Arc::clone(agent);

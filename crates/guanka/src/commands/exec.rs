@@ -42,8 +42,12 @@ pub(crate) fn run(args: &Args, _terminal: &Terminal) -> Result<Exit, Failure> {
 
 fn kind(error: &LaunchError) -> &'static ErrorCode {
     match error {
-        LaunchError::Spec { .. } | LaunchError::Exec { .. } => &crate::failure::FILE,
-        LaunchError::Value { .. } | LaunchError::Limit { .. } => &crate::failure::START,
+        LaunchError::Spec { .. } | LaunchError::Exec { .. } | LaunchError::Credential(_) => {
+            &crate::failure::FILE
+        }
+        LaunchError::Value { .. } | LaunchError::Limit { .. } | LaunchError::User(_) => {
+            &crate::failure::START
+        }
     }
 }
 

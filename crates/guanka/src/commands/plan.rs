@@ -122,7 +122,8 @@ fn show(terminal: &Terminal, declared: &Declared, changes: &[HostChange], verbos
             change.what,
             terminal.said(&change.says)
         ));
-        if verbose && change.sign != '=' {
+        // What is written with a release is no change yet and has no text before it.
+        if verbose && (change.sign != '=' || change.before.is_none()) {
             for line in change.before.iter().flat_map(|text| text.lines()) {
                 terminal.line(&format!("      - {line}"));
             }
@@ -175,6 +176,15 @@ fn steps(declared: &Declared, stable: Option<&Stable>) -> Vec<Said> {
             format!(
                 "memory = {memory}: told to the program as GOMEMLIMIT (nine tenths); systemd \
                  enforces it, Supervisor cannot"
+            ),
+        ));
+    }
+    if let Some(cpu) = declared.process.limits.cpu {
+        steps.push(Said::new(
+            format!("cpu = {cpu}:systemd 以 CPUQuota 强制;Supervisor 下只能以 GOMAXPROCS 告知程序"),
+            format!(
+                "cpu = {cpu}: systemd enforces it as CPUQuota; under Supervisor the program is \
+                 only told, as GOMAXPROCS"
             ),
         ));
     }

@@ -46,6 +46,8 @@ pub enum KeyKind {
     Percent,
     /// `"200/s"`.
     Rate,
+    /// `"150%"` of one processor.
+    Cpu,
     /// `"0.06%"` or `"950ms"`, as the objective's indicator asks.
     Limit,
     /// An array of strings.

@@ -3,12 +3,18 @@
 use guanka_core::say::Text;
 
 use super::keys::{Key, KeyKind, Section};
+use super::process;
 
-const fn key(name: &'static str, kind: KeyKind, default: &'static str, about: Text) -> Key {
+pub(super) const fn key(
+    name: &'static str,
+    kind: KeyKind,
+    default: &'static str,
+    about: Text,
+) -> Key {
     Key { name, kind, default, about }
 }
 
-const fn t(zh: &'static str, en: &'static str) -> Text {
+pub(super) const fn t(zh: &'static str, en: &'static str) -> Text {
     Text { zh, en }
 }
 
@@ -107,34 +113,8 @@ pub const SECTIONS: &[Section] = &[
             ),
         ],
     },
-    Section {
-        path: "process",
-        about: t("进程", "the process"),
-        keys: &[
-            key(
-                "manager",
-                KeyKind::Word(&["auto", "systemd", "supervisor"]),
-                "auto",
-                t("进程管理器", "what keeps it running"),
-            ),
-            key(
-                "user",
-                KeyKind::Text,
-                "auto",
-                t("运行用户;auto 为 gk_应用_环境", "its user; auto is gk_<app>_<env>"),
-            ),
-            key(
-                "stop_grace",
-                KeyKind::Duration,
-                "15s",
-                t(
-                    "停止时限,须大于程序自身的收尾时间",
-                    "time to stop; longer than the program's own drain",
-                ),
-            ),
-            key("memory", KeyKind::Size, "", t("内存上限", "the memory limit")),
-        ],
-    },
+    process::PROCESS,
+    process::LIVENESS,
     Section {
         path: "probe",
         about: t("就绪探测,由 agent 发起", "readiness, asked by the agent"),

@@ -4,6 +4,7 @@
 mod gates;
 mod keys;
 mod listing;
+mod process;
 mod reader;
 mod retention;
 mod schema;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use guanka_core::facts::Span;
-use guanka_core::quantity::{Bytes, Millis, Proportion, QuantityError, Rate};
+use guanka_core::quantity::{Bytes, CpuPercent, Millis, Proportion, QuantityError, Rate};
 use guanka_core::say::Said;
 
 use super::tree::{Tree, Value};
@@ -105,6 +105,10 @@ impl<'a, 's> Reader<'a, 's> {
 
     pub(super) fn rate(&mut self, path: &str, key: &str) -> Option<Rate> {
         self.quantity(path, key, Rate::parse)
+    }
+
+    pub(super) fn cpu(&mut self, path: &str, key: &str) -> Option<CpuPercent> {
+        self.quantity(path, key, CpuPercent::parse)
     }
 
     pub(super) fn percent(&mut self, path: &str, key: &str) -> Option<Proportion> {

@@ -82,6 +82,7 @@ fn key_schema(key: &Key, lang: Lang) -> Value {
         KeyKind::Size => pattern(r"^[0-9.]+[BbKkMmGg]$"),
         KeyKind::Percent => pattern(r"^[0-9.]+%$"),
         KeyKind::Rate => pattern(r"^[0-9.]+/[sm]$"),
+        KeyKind::Cpu => pattern(r"^[0-9]+%$"),
         KeyKind::Limit => pattern(r"^[0-9.]+(%|ms|s|m|h)$"),
         KeyKind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         KeyKind::TextOrTexts => json!({

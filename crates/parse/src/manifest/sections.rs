@@ -1,19 +1,18 @@
-//! The sections other than the gates: app, build, environment, process, probe, proxy, data
+//! The sections other than the gates and the process: app, build, environment, probe, proxy, data
 //! and the objectives.
 
 use std::collections::BTreeMap;
 
 use guanka_core::facts::declared::{
     App, BadWhen, Build, Declared, Environment, HostAddress, Indicator, Kind, Limit, ListenBy,
-    Manager, Probe, Process, Proxy, Slo, Sticky,
+    Probe, Proxy, Slo, Sticky,
 };
 use guanka_core::name::{Domain, Route, ServiceName};
 use guanka_core::quantity::{Millis, Proportion};
 use guanka_core::say::Said;
 
-use super::gates;
 use super::reader::Reader;
-use super::retention;
+use super::{gates, process, retention};
 
 /// Reads the whole declaration; `None` when something that everything needs is missing.
 pub(super) fn declared(reader: &mut Reader<'_, '_>, environment: &str) -> Option<Declared> {
@@ -21,7 +20,7 @@ pub(super) fn declared(reader: &mut Reader<'_, '_>, environment: &str) -> Option
     let app = app(reader);
     let build = build(reader);
     let env = env(reader, environment);
-    let process = process(reader);
+    let process = process::process(reader);
     let probe = probe(reader, app.as_ref().map_or("/healthz", |a| a.health.as_str()));
     let proxy = proxy(reader);
     let logs = retention::logs(reader);
@@ -128,30 +127,6 @@ fn env(reader: &mut Reader<'_, '_>, environment: &str) -> Option<Environment> {
     })
 }
 
-fn process(reader: &mut Reader<'_, '_>) -> Option<Process> {
-    let manager = reader.word("process", "manager", &["auto", "systemd", "supervisor"])?;
-    let user = reader.text("process", "user")?;
-    let user = if user == "auto" {
-        None
-    } else {
-        Some(check(reader, "process", "user", user, user_name)?)
-    };
-    let memory = match reader.section("process").and_then(|s| s.get("memory")) {
-        Some(_) => Some(reader.size("process", "memory")?),
-        None => None,
-    };
-    Some(Process {
-        manager: match manager.as_str() {
-            "systemd" => Manager::Systemd,
-            "supervisor" => Manager::Supervisor,
-            _ => Manager::Auto,
-        },
-        stop_grace: reader.duration("process", "stop_grace")?,
-        memory,
-        user,
-    })
-}
-
 fn probe(reader: &mut Reader<'_, '_>, health: &str) -> Option<Probe> {
     let path = reader.text("probe", "path").unwrap_or_else(|| health.to_owned());
     Some(Probe {
@@ -220,7 +195,7 @@ fn slo(reader: &mut Reader<'_, '_>, path: &str) -> Option<Slo> {
 }
 
 /// Reads a text into a type, or leaves a problem that says what would be right.
-fn check<T>(
+pub(super) fn check<T>(
     reader: &mut Reader<'_, '_>,
     path: &str,
     key: &str,
@@ -397,17 +372,6 @@ fn build_flag(text: &str) -> Result<&str, Said> {
             "只允许 -tags=…、-trimpath、-buildvcs=…",
             "only -tags=…, -trimpath, -buildvcs=…",
         ))
-    }
-}
-
-fn user_name(text: &str) -> Result<String, Said> {
-    let good = text.len() <= 31
-        && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
-    if good && text != "root" {
-        Ok(text.to_owned())
-    } else {
-        Err(Said::new("一个非 root 的系统用户名", "a system user's name, and not root"))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Becomes an arm's program: limits, environment, user, then exec in the same process. No shell, no
-//! process of its own stays behind, so the manager's signals reach the program itself.
+//! Becomes an arm's program: limits, secrets, environment, user, then exec in the same process. No
+//! shell, no process of its own stays behind, so the manager's signals reach the program itself.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -7,11 +7,16 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use guanka_core::name::{Arm, ServiceName};
+use guanka_core::plan::processors;
 use guanka_core::say::Said;
 use rustix::fs::Mode;
+use rustix::process::{Gid, Uid};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
+use super::credentials::{self, CredentialError};
 use super::spec::{ArmSpec, RunAs};
+use crate::cgroup;
 use crate::hostroot::HostRoot;
 
 /// The search path of every arm, free of whatever the manager's own environment holds.
@@ -42,6 +47,12 @@ pub enum LaunchError {
         /// Why not.
         source: io::Error,
     },
+    /// A secret could not be handed over.
+    #[error("{0}")]
+    Credential(#[from] CredentialError),
+    /// The user or what it may do could not be set.
+    #[error("becoming the arm's user: {0}")]
+    User(io::Error),
     /// The program could not be executed.
     #[error("starting {program}: {source}")]
     Exec {
@@ -69,17 +80,45 @@ pub fn become_arm(host: &HostRoot, service: &ServiceName, arm: Arm) -> LaunchErr
 
 /// Sets what is inherited over an exec and builds the rest into a command.
 fn prepare(host: &HostRoot, spec: &ArmSpec) -> Result<Command, LaunchError> {
-    let mut command = command(host, spec)?;
+    // Read here, in the group that Supervisor and so the program stands in.
+    let processors = processors::to_tell(spec.runtime(), cgroup::own_room(), spec.cpu);
+    let mut command = command(host, spec, processors)?;
     limit_files(spec.nofile)?;
     umask(Mode::WGRP | Mode::RWXO);
+    if !spec.credentials.is_empty() {
+        let whose = (&spec.service, spec.arm);
+        let folder = credentials::hand_over(host, whose, &spec.credentials, &spec.run_as)?;
+        command.env("CREDENTIALS_DIRECTORY", folder);
+    }
     if let RunAs::User { name, uid, gid } = &spec.run_as {
-        // As root std drops the supplementary groups too, before it changes the user.
-        command.env("USER", name).gid(*gid).uid(*uid);
+        command.env("USER", name);
+        become_user(*uid, *gid, spec.low_ports).map_err(|error| LaunchError::User(error.into()))?;
     }
     Ok(command)
 }
 
-fn command(host: &HostRoot, spec: &ArmSpec) -> Result<Command, LaunchError> {
+/// Becomes a user without any of root's groups, rights or ways back to them. The one right that may
+/// be asked for is taken along over the change and over the exec.
+fn become_user(uid: u32, gid: u32, low_ports: bool) -> rustix::io::Result<()> {
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let right = CapabilitySet::NET_BIND_SERVICE;
+    thread::set_thread_groups(&[])?;
+    thread::set_thread_res_gid(group, group, group)?;
+    thread::set_keep_capabilities(low_ports)?;
+    thread::set_thread_res_uid(user, user, user)?;
+    if low_ports {
+        let sets = CapabilitySets { effective: right, permitted: right, inheritable: right };
+        thread::set_capabilities(None, sets)?;
+        thread::configure_capability_in_ambient_set(right, true)?;
+    }
+    thread::set_no_new_privs(true)
+}
+
+fn command(
+    host: &HostRoot,
+    spec: &ArmSpec,
+    processors: Option<u32>,
+) -> Result<Command, LaunchError> {
     let value_error = |what: String| LaunchError::Value { what };
     if spec.program.is_empty() || spec.program.contains(['/', '\0']) {
         return Err(value_error("the program's name".to_owned()));
@@ -95,16 +134,23 @@ fn command(host: &HostRoot, spec: &ArmSpec) -> Result<Command, LaunchError> {
     let home = host.arm(&spec.service, spec.arm);
     let mut command = Command::new(home.join("bin").join(&spec.program));
     command.args(&spec.args).current_dir(&home).env_clear();
-    command.envs(environment(host, spec));
+    command.envs(environment(host, spec, processors));
     Ok(command)
 }
 
 /// Returns an arm's whole environment, whichever manager starts it.
-pub(super) fn environment(host: &HostRoot, spec: &ArmSpec) -> Vec<(String, String)> {
+pub(super) fn environment(
+    host: &HostRoot,
+    spec: &ArmSpec,
+    processors: Option<u32>,
+) -> Vec<(String, String)> {
     let mut found = vec![("PATH", PATH.to_owned()), ("LANG", "C.UTF-8".to_owned())];
     if let Some(memory) = spec.memory.or(spec.soft_memory) {
         // A tenth is left for what Go's own limit does not see: stacks of C code, mapped files.
         found.push(("GOMEMLIMIT", (memory.0 / 10 * 9).to_string()));
+    }
+    if let Some(processors) = processors {
+        found.push(("GOMAXPROCS", processors.to_string()));
     }
     found.extend(spec.env.iter().map(|(name, value)| (name.as_str(), value.clone())));
     found.push(("GUANKA_ARM", spec.arm.to_string()));
@@ -138,6 +184,8 @@ impl LaunchError {
             Self::Limit { nofile, source } => {
                 format!("无法把打开文件数上限设为 {nofile}:{source}")
             }
+            Self::Credential(error) => return error.said(),
+            Self::User(source) => format!("无法切换到臂的运行用户:{source}"),
             Self::Exec { program, source } => {
                 format!("启动 {} 失败:{source}", program.display())
             }
@@ -160,11 +208,12 @@ mod tests {
     #[test]
     fn the_environment_is_short_and_the_memory_limit_is_nine_tenths() {
         let host = HostRoot::new("/r");
-        let command = command(&host, &spec()).expect("good");
+        let command = command(&host, &spec(), Some(3)).expect("good");
         assert_eq!(command.get_program(), "/r/opt/guanka/shop.prod/arms/green/bin/shop");
         let env: Vec<(&OsStr, &OsStr)> =
             command.get_envs().map(|(k, v)| (k, v.expect("set"))).collect();
         let expected = [
+            ("GOMAXPROCS", "3"),
             ("GOMEMLIMIT", "900"),
             ("GUANKA_ACTIVE_FILE", "/r/var/lib/guanka/shop.prod/active"),
             ("GUANKA_ARM", "green"),
@@ -188,7 +237,7 @@ mod tests {
         let mut arg = spec();
         arg.args.push("\0".to_owned());
         for bad in [variable, program, arg] {
-            assert!(command(&host, &bad).is_err(), "{bad:?}");
+            assert!(command(&host, &bad, None).is_err(), "{bad:?}");
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What keeps an arm running: one interface, one file for each kind of manager. An arm is enabled
 //! (comes back after a reboot) exactly while it is meant to run.
 
+pub mod credentials;
 mod ini;
 pub mod launch;
 mod mirror;
 pub mod own_unit;
+pub mod prepare;
+pub mod program;
 pub mod serve_unit;
 pub mod spec;
 pub mod supervisor;
@@ -13,8 +16,10 @@ mod unit;
 pub mod users;
 
 use std::io;
+use std::path::PathBuf;
 
 use guanka_core::facts::declared;
+use guanka_core::facts::systemd::Exposure;
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
 use guanka_core::say::{Said, Text};
@@ -32,6 +37,9 @@ const STOP_MARGIN_SECS: u64 = 5;
 /// Keeps the arms of services running on one host. Every call may be repeated; none touches a
 /// program that is not the named arm.
 pub trait Manager {
+    /// Says what an install would write, once the manager's own checker takes it. Changes nothing;
+    /// the program need not be there yet.
+    fn preview(&self, spec: &ArmSpec) -> Result<Preview, ManagerError>;
     /// Makes an arm known without starting it. One that runs may not be changed.
     fn install(&self, spec: &ArmSpec) -> Result<Installed, ManagerError>;
     /// Enables and starts an arm, and waits until it runs, has failed or has ended too soon.
@@ -42,6 +50,17 @@ pub trait Manager {
     fn status(&self, service: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError>;
     /// Stops an arm and forgets it.
     fn remove(&self, service: &ServiceName, arm: Arm, grace: Millis) -> Result<(), ManagerError>;
+}
+
+/// What an install would write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The manager's file of the arm.
+    pub file: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// How open the arm is by systemd's own score, where it gives one.
+    pub exposure: Option<Exposure>,
 }
 
 /// What an install did.

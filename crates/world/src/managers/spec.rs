@@ -6,20 +6,20 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use guanka_core::facts::declared::{Declared, ListenBy, Logs};
+use guanka_core::facts::declared::{Declared, ListenBy, Logs, Notify};
 use guanka_core::name::{Arm, ServiceName};
+use guanka_core::plan::processors::Runtime;
 use guanka_core::plan::warm;
-use guanka_core::quantity::{Bytes, Millis};
+use guanka_core::quantity::{Bytes, CpuPercent, Millis};
 use serde::{Deserialize, Serialize};
 
+use super::program::Traits;
 use crate::collect::memory;
 use crate::files;
 use crate::hostroot::HostRoot;
 
 /// The version of the file's form.
 const SCHEMA: u32 = 1;
-/// Open files of an arm: two for each proxied connection, far above nginx's own 1024 or 4096.
-const NOFILE: u64 = 65_536;
 
 /// How an arm is started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,21 @@ pub struct ArmSpec {
     /// The memory that Go is told of where none is declared: on a small host two arms must fit.
     #[serde(default)]
     pub soft_memory: Option<Bytes>,
+    /// The processor time it may use.
+    #[serde(default)]
+    pub cpu: Option<CpuPercent>,
+    /// Its runtime minds a limit of processor time by itself.
+    #[serde(default)]
+    pub reads_quota: bool,
+    /// It tells systemd itself when it is ready.
+    #[serde(default)]
+    pub notifies: bool,
+    /// It may listen on ports below 1024.
+    #[serde(default)]
+    pub low_ports: bool,
+    /// The secrets it is handed, by name.
+    #[serde(default)]
+    pub credentials: Vec<String>,
     /// Whom it runs as.
     pub run_as: RunAs,
     /// The folders it may write to beside its temporary ones, as they lie on the host.
@@ -80,11 +95,12 @@ impl ArmSpec {
     pub fn from_declared(
         host: &HostRoot,
         declared: &Declared,
-        program: &str,
+        (program, traits): (&str, Traits),
         (arm, port): (Arm, u16),
         run_as: RunAs,
     ) -> Self {
         let address = format!("127.0.0.1:{port}");
+        let limits = &declared.process.limits;
         let mut env = BTreeMap::new();
         if let ListenBy::Env { name, is_port_only } = &declared.app.listen {
             let value = if *is_port_only { port.to_string() } else { address.clone() };
@@ -99,16 +115,30 @@ impl ArmSpec {
             args: args.collect(),
             env,
             port,
-            nofile: NOFILE,
+            nofile: u64::from(limits.files),
             memory: declared.process.memory,
             soft_memory: memory::read(std::iter::empty())
                 .and_then(|memory| warm::soft_limit(memory.total, declared.process.memory)),
+            cpu: limits.cpu,
+            reads_quota: traits.runtime == Runtime::ReadsQuota,
+            notifies: match limits.notify {
+                Notify::Auto => traits.notifies,
+                Notify::Yes => true,
+                Notify::No => false,
+            },
+            low_ports: limits.low_ports,
+            credentials: limits.credentials.clone(),
             run_as,
             data_dirs: declared.data_dirs.iter().map(|folder| host.at(folder)).collect(),
             stop_grace: declared.process.stop_grace,
             logs: declared.logs.clone(),
             launcher: host.at("/opt/guanka/bin/guanka"),
         }
+    }
+
+    /// Returns what its runtime does about processors.
+    pub(super) fn runtime(&self) -> Runtime {
+        if self.reads_quota { Runtime::ReadsQuota } else { Runtime::TakesAll }
     }
 
     /// Stores the file, readable by its owner alone.
@@ -164,6 +194,11 @@ pub(super) mod tests_support {
             nofile: 1024,
             memory: Some(Bytes(1000)),
             soft_memory: None,
+            cpu: None,
+            reads_quota: true,
+            notifies: false,
+            low_ports: false,
+            credentials: Vec::new(),
             run_as: RunAs::Caller,
             data_dirs: Vec::new(),
             stop_grace: Millis(1),

@@ -2,7 +2,6 @@
 //! arm is a file of its own, and only that arm's group is ever updated.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,12 +11,22 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::ini::{self, Autostart, Ini};
 use super::spec::ArmSpec;
-use super::{ArmStatus, Installed, Manager, ManagerError, io_at, mirror, program_name, stop_limit};
+use super::{ArmStatus, Installed, Manager, ManagerError, Preview};
+use super::{credentials, io_at, mirror, program_name, stop_limit};
 use crate::clock;
 use crate::files;
 use crate::hostroot::HostRoot;
 use crate::process;
 
+/// Where its configuration lies: the panel's and the packages' place, then the one that Supervisor
+/// itself looks in, for one that came from PyPI.
+const CONFIGS: &[&str] = &["/etc/supervisor/supervisord.conf", "/etc/supervisord.conf"];
+/// Where its client lies.
+const CLIENTS: &[&str] = &[
+    "/usr/bin/supervisorctl",
+    "/www/server/panel/pyenv/bin/supervisorctl",
+    "/usr/local/bin/supervisorctl",
+];
 /// How long the client may take for anything but a stop; it is a Python program on a busy host.
 const CLIENT_LIMIT: Millis = Millis::from_secs(30);
 /// How long an arm may take to be up or given up: its first tries, not all ten.
@@ -38,11 +47,10 @@ pub struct Supervisor {
 impl Supervisor {
     /// Finds Supervisor below a host's root; `None` where it is not set up.
     pub fn find(host: &HostRoot) -> Result<Option<Self>, ManagerError> {
-        let config = host.at("/etc/supervisor/supervisord.conf");
-        let text = match fs::read_to_string(&config) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(io_at(format!("reading {}", config.display())))?,
-        };
+        let there = CONFIGS.iter().map(|path| host.at(path)).find(|path| path.exists());
+        let Some(config) = there else { return Ok(None) };
+        let text =
+            fs::read_to_string(&config).map_err(io_at(format!("reading {}", config.display())))?;
         let (folder, ending) = folder(host, &config, &text)
             .ok_or_else(|| ManagerError::NoFolder { file: config.display().to_string() })?;
         Ok(Some(Self { host: host.clone(), client: client(host), config, folder, ending }))
@@ -125,6 +133,11 @@ impl Supervisor {
 }
 
 impl Manager for Supervisor {
+    fn preview(&self, spec: &ArmSpec) -> Result<Preview, ManagerError> {
+        let text = Ini::new(&self.host, spec, Autostart::Disabled)?.checked_text()?;
+        Ok(Preview { file: self.file(&spec.service, spec.arm), text, exposure: None })
+    }
+
     fn install(&self, spec: &ArmSpec) -> Result<Installed, ManagerError> {
         let program = program_name(&spec.service, spec.arm);
         if self.is_installed(spec)? {
@@ -169,8 +182,14 @@ impl Manager for Supervisor {
     fn stop(&self, service: &ServiceName, arm: Arm, grace: Millis) -> Result<(), ManagerError> {
         let program = program_name(service, arm);
         let limit = stop_limit(grace);
-        if self.status(service, arm)? != ArmStatus::Stopped {
+        let before = self.status(service, arm)?;
+        if before != ArmStatus::Stopped {
             self.ask(&["stop", &program], limit)?;
+        }
+        if let ArmStatus::Running { pid } = before {
+            // Supervisor kills a group only when it has to kill its program: a child that is deaf
+            // to SIGTERM would outlive a program that stopped in time.
+            process::end_group_without_leader(pid);
         }
         // Disabled only now: a crash in between leaves an arm that a reboot brings back, never one
         // that has requests and does not come back.
@@ -205,6 +224,8 @@ impl Manager for Supervisor {
         self.update(&program, stop_limit(grace))?;
         let spec = self.host.arm_spec(service, arm);
         files::remove(&spec).map_err(io_at(format!("removing {}", spec.display())))?;
+        let secrets = credentials::folder(&self.host, service, arm);
+        files::remove_tree(&secrets).map_err(io_at(format!("removing {}", secrets.display())))?;
         mirror::remove(&self.host, &program).map_err(io_at("unlisting the program"))
     }
 }
@@ -246,7 +267,7 @@ fn folder(host: &HostRoot, config: &Path, text: &str) -> Option<(PathBuf, String
 
 /// Finds the client: the host's own, the panel's, else the one on the search path.
 fn client(host: &HostRoot) -> PathBuf {
-    ["/usr/bin/supervisorctl", "/www/server/panel/pyenv/bin/supervisorctl"]
+    CLIENTS
         .iter()
         .map(|path| host.at(path))
         .find(|path| path.exists())

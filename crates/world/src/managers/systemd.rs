@@ -5,12 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use guanka_core::facts::systemd::Exposure;
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
 
 use super::spec::ArmSpec;
 use super::unit::{self, UnitText};
-use super::{ArmStatus, Installed, Manager, ManagerError, io_at, stop_limit};
+use super::{ArmStatus, Installed, Manager, ManagerError, Preview, io_at, stop_limit};
+use crate::cgroup;
 use crate::clock;
 use crate::files;
 use crate::hostroot::HostRoot;
@@ -24,6 +26,8 @@ const RUNS: &str = "/run/systemd/system";
 const CLIENT_LIMIT: Millis = Millis::from_secs(30);
 /// How long an arm may take to be up or given up.
 const START_LIMIT: Millis = Millis::from_secs(20);
+/// How long one may take that says itself when it is ready: its unit's time and a margin.
+const READY_LIMIT: Millis = Millis::from_secs(unit::READY_SECS as u64 + 15);
 /// How often it is asked while waiting.
 const ASK_EVERY: Millis = Millis(50);
 
@@ -58,36 +62,91 @@ impl Systemd {
         Err(ManagerError::Refused { argv: output.argv.join(" "), text })
     }
 
-    /// Has systemd's own checker read a unit before it is put in place. It ends with 0 for a key it
-    /// does not know and says so on its error stream, which is what counts.
-    fn verify(&self, name: &str, text: &str) -> Result<(), ManagerError> {
-        let folder = self.host.at("/run/guanka/verify");
-        files::make_dir(&folder, 0o700).map_err(io_at(format!("making {}", folder.display())))?;
-        let path = folder.join(name);
-        files::replace(&path, text.as_bytes(), 0o644)
-            .map_err(io_at(format!("writing {}", path.display())))?;
-        let mut command = Command::new("systemd-analyze");
-        command.args(["--no-pager", "--man=no", "--recursive-errors=no", "verify"]).arg(&path);
-        let checked = process::run(&mut command, CLIENT_LIMIT);
-        let _ = fs::remove_file(&path);
-        let output = match checked {
-            // The checker is a package of its own on some systems; systemd itself reads next.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(io_at("running systemd-analyze"))?,
-        };
-        let about_us: Vec<&str> = output.stderr.lines().filter(|l| l.contains(name)).collect();
-        if about_us.is_empty() {
-            return Ok(());
-        }
-        Err(ManagerError::Refused { argv: output.argv.join(" "), text: about_us.join("; ") })
+    fn text(&self, spec: &ArmSpec) -> Result<String, ManagerError> {
+        let room = cgroup::room_of_unit(spec.cpu);
+        UnitText::new(&self.host, spec, room)?.checked_text(&self.file(&spec.service, spec.arm))
     }
 }
 
+/// Returns the score of exposure of every arm's unit on a host, by the unit's name. Empty where no
+/// score can be given.
+pub fn exposures(host: &HostRoot) -> Vec<(String, Exposure)> {
+    let folder = host.at(FOLDER);
+    let names = files::folder_names(&folder).unwrap_or_default();
+    let arms = names.into_iter().filter(|n| n.starts_with("guanka-") && n.contains('@'));
+    let scored = arms.filter_map(|name| {
+        let mut command = Command::new("systemd-analyze");
+        command.args(["--no-pager", "--offline=yes", "security"]).arg(folder.join(&name));
+        let output = process::run(&mut command, CLIENT_LIMIT).ok()?;
+        Some((name, guanka_parse::systemd_analyze::exposure(&output.stdout)?))
+    });
+    scored.collect()
+}
+
+/// Whether the program that a unit starts must be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Program {
+    /// It must.
+    Staged,
+    /// It comes later.
+    Coming,
+}
+
+/// Has systemd's own checker and its score of exposure read a unit before it is put in place.
+/// `None` where this systemd gives no score to a file.
+fn analyze(
+    folder: &Path,
+    name: &str,
+    text: &str,
+    program: Program,
+) -> Result<Option<Exposure>, ManagerError> {
+    files::make_dir(folder, 0o700).map_err(io_at(format!("making {}", folder.display())))?;
+    let path = folder.join(name);
+    files::replace(&path, text.as_bytes(), 0o644)
+        .map_err(io_at(format!("writing {}", path.display())))?;
+    let ask = |words: &[&str]| {
+        let mut command = Command::new("systemd-analyze");
+        command.arg("--no-pager").args(words).arg(&path);
+        process::run(&mut command, CLIENT_LIMIT)
+    };
+    let verified = ask(&["--man=no", "--recursive-errors=no", "verify"]);
+    let scored = ask(&["--offline=yes", "security"]);
+    let _ = fs::remove_file(&path);
+    let output = match verified {
+        // The checker is a package of its own on some systems; systemd itself reads next.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(io_at("running systemd-analyze"))?,
+    };
+    let counts = |says: &str| program == Program::Staged || !says.contains("is not executable");
+    let complaints: Vec<String> = guanka_parse::systemd_analyze::complaints(name, &output.stderr)
+        .into_iter()
+        .filter(|complaint| counts(&complaint.says))
+        .map(|complaint| match complaint.line {
+            Some(line) => format!("{name}:{line}: {}", complaint.says),
+            None => format!("{name}: {}", complaint.says),
+        })
+        .collect();
+    if complaints.is_empty() {
+        return Ok(scored.ok().and_then(|o| guanka_parse::systemd_analyze::exposure(&o.stdout)));
+    }
+    Err(ManagerError::Refused { argv: output.argv.join(" "), text: complaints.join("; ") })
+}
+
 impl Manager for Systemd {
+    fn preview(&self, spec: &ArmSpec) -> Result<Preview, ManagerError> {
+        let text = self.text(spec)?;
+        let name = unit::name(&spec.service, spec.arm);
+        // Not the folder of an install: this may be asked by somebody who is not root.
+        let folder = std::env::temp_dir().join(format!("guanka-verify-{}", std::process::id()));
+        let exposure = analyze(&folder, &name, &text, Program::Coming);
+        let _ = fs::remove_dir(&folder);
+        Ok(Preview { file: self.file(&spec.service, spec.arm), text, exposure: exposure? })
+    }
+
     fn install(&self, spec: &ArmSpec) -> Result<Installed, ManagerError> {
         let name = unit::name(&spec.service, spec.arm);
         let path = self.file(&spec.service, spec.arm);
-        let text = UnitText::new(&self.host, spec)?.checked_text(&path)?;
+        let text = self.text(spec)?;
         if fs::read_to_string(&path).is_ok_and(|found| found == text) {
             return Ok(Installed::Unchanged);
         }
@@ -97,7 +156,7 @@ impl Manager for Systemd {
         }
         let logs = self.host.arm_logs(&spec.service);
         files::make_dir(&logs, 0o755).map_err(io_at(format!("making {}", logs.display())))?;
-        self.verify(&name, &text)?;
+        analyze(&self.host.at("/run/guanka/verify"), &name, &text, Program::Staged)?;
         files::replace(&path, text.as_bytes(), 0o644)
             .map_err(io_at(format!("writing {}", path.display())))?;
         self.ask(&["daemon-reload"], CLIENT_LIMIT)?;
@@ -112,8 +171,12 @@ impl Manager for Systemd {
         self.ask(&["enable", &name], CLIENT_LIMIT)?;
         // Starts that an earlier release used up are not held against this one.
         let _ = self.ask(&["reset-failed", &name], CLIENT_LIMIT);
-        let asked = self.ask(&["start", &name], CLIENT_LIMIT);
-        let settled = clock::wait_for(START_LIMIT, ASK_EVERY, || match self.status(service, arm) {
+        // One that says itself when it is ready keeps whoever waits for it waiting.
+        let notifies = ArmSpec::load(&self.host, service, arm).is_ok_and(|spec| spec.notifies);
+        let limit = if notifies { READY_LIMIT } else { START_LIMIT };
+        let words: &[&str] = if notifies { &["start", "--no-block"] } else { &["start"] };
+        let asked = self.ask(&[words, &[&name]].concat(), CLIENT_LIMIT);
+        let settled = clock::wait_for(limit, ASK_EVERY, || match self.status(service, arm) {
             Ok(ArmStatus::Starting | ArmStatus::Stopped | ArmStatus::Stopping) => None,
             other => Some(other),
         });
@@ -122,7 +185,7 @@ impl Manager for Systemd {
             (None, Err(refused)) => Err(refused),
             (None, Ok(_)) => {
                 let status = self.status(service, arm)?;
-                Err(ManagerError::Late { program: name, status, limit: START_LIMIT })
+                Err(ManagerError::Late { program: name, status, limit })
             }
         }
     }
@@ -147,7 +210,7 @@ impl Manager for Systemd {
 
     fn status(&self, service: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError> {
         let name = unit::name(service, arm);
-        let wanted = "--property=LoadState,ActiveState,SubState,MainPID,Result,ExecMainStatus";
+        let wanted = "--property=LoadState,ActiveState,SubState,Type,MainPID,Result,ExecMainStatus";
         let text = self.ask(&["show", wanted, &name], CLIENT_LIMIT)?;
         parse_status(&text).ok_or_else(|| ManagerError::Refused {
             argv: format!("systemctl show {name}"),
@@ -181,7 +244,15 @@ fn parse_status(text: &str) -> Option<ArmStatus> {
     };
     let why = || {
         let (result, status) = (of("Result"), of("ExecMainStatus"));
-        format!("{result}, exit status {status}")
+        match (result, of("Type")) {
+            ("timeout", "notify") => {
+                "READY=1 did not come in time; a program that never says it: notify = \"no\" in \
+                 [process]"
+                    .to_owned()
+            }
+            ("oom-kill", _) => "killed for the memory it took".to_owned(),
+            _ => format!("{result}, exit status {status}"),
+        }
     };
     Some(match (of("ActiveState"), of("SubState")) {
         ("active" | "reloading", _) => ArmStatus::Running { pid: of("MainPID").parse().ok()? },
@@ -196,8 +267,47 @@ fn parse_status(text: &str) -> Option<ArmStatus> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ArmStatus;
-    use super::parse_status;
+    use guanka_core::facts::systemd::Exposure;
+    use guanka_core::quantity::CpuPercent;
+
+    use super::super::spec::tests_support::spec;
+    use super::super::spec::{ArmSpec, RunAs};
+    use super::super::{ArmStatus, ManagerError};
+    use super::{Program, Systemd, analyze, parse_status};
+    use crate::hostroot::HostRoot;
+
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a skipped test says why")]
+    fn systemds_own_checker_takes_every_unit_and_its_score_stays_low() {
+        if std::process::Command::new("systemd-analyze").arg("--version").output().is_err() {
+            eprintln!("skipped: no systemd-analyze on this machine");
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        let systemd = Systemd { host: HostRoot::new("/") };
+        let user = RunAs::User { name: "gk_shop_prod".to_owned(), uid: 990, gid: 990 };
+        let plain = ArmSpec { run_as: user, ..spec() };
+        let full = ArmSpec {
+            cpu: Some(CpuPercent(150)),
+            notifies: true,
+            low_ports: true,
+            credentials: vec!["db".to_owned()],
+            data_dirs: vec!["/srv/shop".into()],
+            ..plain.clone()
+        };
+        for arm in [plain, full] {
+            let text = systemd.text(&arm).expect("plain values");
+            let score = analyze(dir.path(), "guanka-x@green.service", &text, Program::Coming);
+            let score = score.expect("taken");
+            assert!(score.is_none_or(|score| score <= Exposure(20)), "{score:?}\n{text}");
+            let odd = text.replace("Type=", "Tpye=");
+            let error = analyze(dir.path(), "guanka-x@green.service", &odd, Program::Coming);
+            let Err(ManagerError::Refused { text, .. }) = error else { panic!("{error:?}") };
+            assert!(text.contains("guanka-x@green.service:9: Unknown key 'Tpye'"), "{text}");
+        }
+        let left = std::fs::read_dir(dir.path()).expect("readable").count();
+        assert_eq!(left, 0, "what was checked is removed");
+    }
 
     #[test]
     fn the_properties_become_a_status() {

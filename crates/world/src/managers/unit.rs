@@ -6,10 +6,11 @@ use std::path::Path;
 
 use guanka_core::facts::declared::LogPlace;
 use guanka_core::name::{Arm, ServiceName};
+use guanka_core::plan::processors::{self, Room};
 
-use super::launch;
 use super::spec::{ArmSpec, RunAs};
 use super::{ManagerError, STOP_MARGIN_SECS};
+use super::{credentials, launch};
 use crate::hostroot::HostRoot;
 use crate::plain::{PlainError, PlainPath, Quoted};
 
@@ -17,6 +18,10 @@ use crate::plain::{PlainError, PlainPath, Quoted};
 const RESTARTS: u32 = 10;
 /// The time that restarts are counted in.
 const RESTARTS_WITHIN_SECS: u32 = 120;
+/// A program that says itself when it is ready has as long as one that is asked.
+pub(super) const READY_SECS: u32 = 60;
+/// What lets a program listen on ports below 1024.
+const LOW_PORTS: &str = "CAP_NET_BIND_SERVICE";
 
 /// What every arm's unit has, whatever it runs. The address families leave Go its name lookups, TLS
 /// calls and list of interfaces; refused system calls are errors to the program and no kill.
@@ -39,8 +44,6 @@ const SANDBOX: &[(&str, &str)] = &[
     ("RemoveIPC", "yes"),
     ("LockPersonality", "yes"),
     ("MemoryDenyWriteExecute", "yes"),
-    ("CapabilityBoundingSet", ""),
-    ("AmbientCapabilities", ""),
     ("SystemCallArchitectures", "native"),
     ("SystemCallFilter", "@system-service"),
     ("SystemCallFilter", "~@privileged @resources"),
@@ -60,8 +63,8 @@ pub(super) fn name(service: &ServiceName, arm: Arm) -> String {
 }
 
 impl UnitText {
-    /// Builds the unit of an arm.
-    pub(super) fn new(host: &HostRoot, spec: &ArmSpec) -> Result<Self, ManagerError> {
+    /// Builds the unit of an arm for what the machine's groups leave to it.
+    pub(super) fn new(host: &HostRoot, spec: &ArmSpec, room: Room) -> Result<Self, ManagerError> {
         let mut text = Self { lines: Vec::new() };
         let (service, arm) = (&spec.service, spec.arm);
         let home = PlainPath::new(&host.arm(service, arm))?;
@@ -70,7 +73,10 @@ impl UnitText {
         text.put("Unit", "After", "network-online.target");
         text.put("Unit", "StartLimitIntervalSec", RESTARTS_WITHIN_SECS.to_string());
         text.put("Unit", "StartLimitBurst", RESTARTS.to_string());
-        text.put("Service", "Type", "exec");
+        text.put("Service", "Type", if spec.notifies { "notify" } else { "exec" });
+        if spec.notifies {
+            text.put("Service", "TimeoutStartSec", READY_SECS.to_string());
+        }
         if let RunAs::User { name, .. } = &spec.run_as {
             // The name is guanka's own or was found in the host's passwd; a colon or a line break
             // cannot stand there.
@@ -78,7 +84,8 @@ impl UnitText {
         }
         text.put("Service", "WorkingDirectory", home.to_string());
         text.put("Service", "ExecStart", command_line(&home, spec)?);
-        for (name, value) in launch::environment(host, spec) {
+        let processors = processors::to_set(spec.runtime(), room);
+        for (name, value) in launch::environment(host, spec, processors) {
             if !launch::is_variable(&name) {
                 let text = name.chars().take(80).collect();
                 return Err(PlainError { text, expected: "a variable's name" }.into());
@@ -92,9 +99,14 @@ impl UnitText {
         text.put("Service", "KillSignal", "SIGTERM");
         let stop_secs = spec.stop_grace.0.div_ceil(1000) + STOP_MARGIN_SECS;
         text.put("Service", "TimeoutStopSec", stop_secs.to_string());
-        text.put("Service", "LimitNOFILE", spec.nofile.to_string());
-        if let Some(memory) = spec.memory {
-            text.put("Service", "MemoryMax", memory.0.to_string());
+        text.put_limits(spec);
+        for name in &spec.credentials {
+            let source = PlainPath::new(&credentials::source(host, service, name))?;
+            text.put(
+                "Service",
+                "LoadCredential",
+                format!("{}:{source}", Quoted::new(name)?.bare()?),
+            );
         }
         let output = match spec.logs.place {
             LogPlace::File => format!("append:{}", PlainPath::new(&host.arm_log(service, arm))?),
@@ -105,11 +117,24 @@ impl UnitText {
         for (key, value) in SANDBOX {
             text.put("Service", key, *value);
         }
+        let capabilities = if spec.low_ports { LOW_PORTS } else { "" };
+        text.put("Service", "CapabilityBoundingSet", capabilities);
+        text.put("Service", "AmbientCapabilities", capabilities);
         for folder in &spec.data_dirs {
             text.put("Service", "ReadWritePaths", PlainPath::new(folder)?.to_string());
         }
         text.put("Install", "WantedBy", "multi-user.target");
         Ok(text)
+    }
+
+    fn put_limits(&mut self, spec: &ArmSpec) {
+        self.put("Service", "LimitNOFILE", spec.nofile.to_string());
+        if let Some(memory) = spec.memory {
+            self.put("Service", "MemoryMax", memory.0.to_string());
+        }
+        if let Some(cpu) = spec.cpu {
+            self.put("Service", "CPUQuota", cpu.to_string());
+        }
     }
 
     fn put(&mut self, section: &'static str, key: &'static str, value: impl Into<String>) {
@@ -162,7 +187,8 @@ fn command_line(home: &PlainPath, spec: &ArmSpec) -> Result<String, ManagerError
 mod tests {
     use std::path::Path;
 
-    use guanka_core::quantity::{Bytes, Millis};
+    use guanka_core::plan::processors::Room;
+    use guanka_core::quantity::{Bytes, CpuPercent, Millis};
 
     use super::super::spec::tests_support::spec;
     use super::super::spec::{ArmSpec, RunAs};
@@ -181,7 +207,9 @@ mod tests {
     }
 
     fn text(spec: &ArmSpec) -> Option<String> {
-        UnitText::new(&HostRoot::new("/"), spec).ok()?.checked_text(Path::new("/etc/x")).ok()
+        let room = Room { processors: 8, own: spec.cpu, around: None };
+        let unit = UnitText::new(&HostRoot::new("/"), spec, room).ok()?;
+        unit.checked_text(Path::new("/etc/x")).ok()
     }
 
     #[test]
@@ -206,6 +234,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_asked_for_is_not_given_and_what_is_asked_for_is_there() {
+        let bare = text(&arm()).expect("reads back");
+        for absent in ["CPUQuota", "GOMAXPROCS", "LoadCredential", "TimeoutStartSec", "CAP_"] {
+            assert!(!bare.contains(absent), "{absent}\n{bare}");
+        }
+        assert!(bare.contains("\nType=exec\n") && bare.contains("\nAmbientCapabilities=\n"));
+        let full = ArmSpec {
+            cpu: Some(CpuPercent(250)),
+            reads_quota: false,
+            notifies: true,
+            low_ports: true,
+            credentials: vec!["db-password".to_owned()],
+            ..arm()
+        };
+        let expected = [
+            "Type=notify",
+            "TimeoutStartSec=60",
+            "CPUQuota=250%",
+            "Environment=\"GOMAXPROCS=3\"",
+            "LoadCredential=db-password:/etc/guanka/credentials/shop.prod/db-password",
+            "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+            "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+        ];
+        let full_text = text(&full).expect("reads back");
+        for line in expected {
+            assert!(full_text.lines().any(|l| l == line), "{line}\n{full_text}");
+        }
+        let reads = ArmSpec { reads_quota: true, ..full };
+        assert!(!text(&reads).expect("reads back").contains("GOMAXPROCS"));
+    }
+
+    #[test]
     fn no_argument_can_add_a_line_or_change_its_meaning() {
         let mut with = arm();
         with.args = vec!["-x=${HOME} %h \"a\\".to_owned()];
@@ -224,6 +284,8 @@ mod tests {
             let user = RunAs::User { name: (*hostile).to_owned(), uid: 1, gid: 1 };
             let user = ArmSpec { run_as: user, ..arm() };
             assert!(text(&user).is_none(), "{hostile:?}");
+            let secret = ArmSpec { credentials: vec![(*hostile).to_owned()], ..arm() };
+            assert!(text(&secret).is_none(), "{hostile:?}");
         }
     }
 }

@@ -34,8 +34,7 @@ pub fn resolve(host: &HostRoot, service: &ServiceName, wanted: Option<&str>) -> 
         return Ok(found);
     }
     if wanted.is_some() {
-        let why = format!("there is no user {name} on this host");
-        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+        return Err(nobody(name));
     }
     if host.is_machine() {
         add_to_machine(name)?
@@ -43,6 +42,24 @@ pub fn resolve(host: &HostRoot, service: &ServiceName, wanted: Option<&str>) -> 
         add_to_folder(host, name)?
     }
     look_up(host, name)?.ok_or_else(|| io::Error::other(format!("user {name} was not made")))
+}
+
+/// Returns whom a service's arms would run as, with nobody made. A user that is still to be made
+/// has no number yet; its name is all that a manager's file holds.
+pub fn preview(host: &HostRoot, service: &ServiceName, wanted: Option<&str>) -> io::Result<RunAs> {
+    if !geteuid().is_root() {
+        return Ok(RunAs::Caller);
+    }
+    let name = wanted.map_or_else(|| service.user(), str::to_owned);
+    match (look_up(host, &name)?, wanted) {
+        (Some(found), _) => Ok(found),
+        (None, Some(_)) => Err(nobody(&name)),
+        (None, None) => Ok(RunAs::User { name, uid: u32::MAX, gid: u32::MAX }),
+    }
+}
+
+fn nobody(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("there is no user {name} on this host"))
 }
 
 /// Makes a folder for data that outlives releases and gives it to the service's user. One that is
@@ -122,7 +139,7 @@ mod tests {
     use guanka_core::name::ServiceName;
 
     use super::super::spec::RunAs;
-    use super::resolve;
+    use super::{preview, resolve};
     use crate::hostroot::HostRoot;
 
     #[test]
@@ -139,6 +156,8 @@ mod tests {
         fs::write(dir.path().join("etc/group"), "y:x:998:\n").expect("written");
         let host = HostRoot::new(dir.path());
         let service = ServiceName::new("shop-api", "prod").expect("a good name");
+        let coming = preview(&host, &service, None).expect("named");
+        assert!(matches!(coming, RunAs::User { name, .. } if name == "gk_shop_api_prod"));
         let found = resolve(&host, &service, None).expect("made");
         let name = "gk_shop_api_prod".to_owned();
         assert_eq!(found, RunAs::User { name, uid: 997, gid: 997 });
@@ -146,6 +165,8 @@ mod tests {
         assert_eq!(resolve(&host, &service, None).expect("found"), found);
         assert_eq!(fs::read_to_string(&passwd).expect("there"), text);
         assert_eq!(text.lines().count(), 3, "{text}");
-        assert!(resolve(&host, &service, Some("nobody-here")).is_err());
+        for ask in [resolve, preview] {
+            assert!(ask(&host, &service, Some("nobody-here")).is_err());
+        }
     }
 }

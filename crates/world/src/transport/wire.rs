@@ -409,6 +409,12 @@ pub struct ArmView {
     pub is_failing: bool,
     /// It crashes again and again.
     pub is_crashing: bool,
+    /// It runs and gives no sign of life.
+    #[serde(default)]
+    pub is_hung: bool,
+    /// How often it was started anew for that, within the declared time.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// A service's lease.

@@ -7,13 +7,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use guanka_core::name::{Arm, ServiceName};
-use guanka_core::quantity::Millis;
+use guanka_core::quantity::{CpuPercent, Millis};
 use guanka_world::clock;
 use guanka_world::hash;
 use guanka_world::hostroot::HostRoot;
-use guanka_world::managers::spec::{RunAs, mark_active};
+use guanka_world::managers::spec::{ArmSpec, RunAs, mark_active};
 use guanka_world::managers::supervisor::Supervisor;
-use guanka_world::managers::{ArmStatus, Installed, Manager, ManagerError, launch, users};
+use guanka_world::managers::{ArmStatus, Installed, Manager, ManagerError};
+use guanka_world::managers::{credentials, launch, users};
 use guanka_world::ports::{self, ArmPorts, PortError};
 
 use crate::root::{LIMIT, Root, Running, has, service};
@@ -193,6 +194,62 @@ fn a_crashed_arm_comes_back_and_a_broken_one_is_not_called_running() {
     assert!(list.contains("guanka-shop.prod-blue") && list.contains("\"api\""), "{list}");
     assert!(!list.contains("guanka-shop.prod-green"), "{list}");
     assert_eq!(again(), Some(blue));
+}
+
+#[test]
+fn secrets_and_the_one_right_that_is_asked_for_reach_the_program_and_no_other() {
+    if !has(&["supervisord", "supervisorctl"]) {
+        return;
+    }
+    let kept = Kept::new();
+    let secret = credentials::source(&kept.root.host, &service(), "db");
+    fs::create_dir_all(secret.parent().expect("a folder")).expect("made");
+    fs::write(&secret, "correct horse").expect("written");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("set");
+    let plain = kept.root.spec(Arm::Green, kept.ports.green, kept.run_as.clone());
+    let mut full = kept.root.spec(Arm::Blue, kept.ports.blue, kept.run_as.clone());
+    full.credentials = vec!["db".to_owned()];
+    full.low_ports = true;
+    full.cpu = Some(CpuPercent(100));
+    let started = |spec: &ArmSpec| {
+        kept.supervisor.install(spec).expect("installed");
+        let pid = kept.start(spec.arm);
+        let listens = || ports::owner_of(spec.port).filter(|owner| owner.pid == pid);
+        clock::wait_for(LIMIT, Millis(10), listens).expect("the very process listens");
+        let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).expect("readable");
+        let text = |name: &str| String::from_utf8_lossy(&read(name)).replace('\0', "\n");
+        (text("environ"), text("status"))
+    };
+    let has_line = |text: &str, line: &str| text.lines().any(|l| l == line);
+    let folder = credentials::folder(&kept.root.host, &service(), Arm::Blue);
+    let (environ, status) = started(&full);
+    let variable = format!("CREDENTIALS_DIRECTORY={}", folder.display());
+    assert!(has_line(&environ, &variable) && !environ.contains("correct"), "{environ}");
+    if processors() > 1 {
+        assert!(has_line(&environ, "GOMAXPROCS=1"), "{environ}");
+    }
+    let file = fs::metadata(folder.join("db")).expect("handed over");
+    assert_eq!(file.permissions().mode() & 0o777, 0o400);
+    let (bare_environ, bare_status) = started(&plain);
+    assert!(!bare_environ.contains("CREDENTIALS") && !bare_environ.contains("GOMAXPROCS"));
+    if let RunAs::User { uid, gid, .. } = kept.run_as {
+        assert_eq!((file.uid(), file.gid()), (uid, gid));
+        // The tenth capability, to bind low ports, and nothing beside it.
+        for (status, right) in [(&status, "0000000000000400"), (&bare_status, "0000000000000000")] {
+            for set in ["CapEff", "CapPrm", "CapAmb"] {
+                assert!(has_line(status, &format!("{set}:\t{right}")), "{set}: {status}");
+            }
+            assert!(has_line(status, "NoNewPrivs:\t1"), "{status}");
+        }
+    }
+    let gone = kept.supervisor.remove(&service(), Arm::Blue, Millis(1000));
+    gone.expect("removed");
+    assert!(!folder.exists(), "the secret does not outlive its arm");
+}
+
+/// Returns how many processors the tests may use: with one there is nothing to tell.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 const DAEMON: &str = "[unix_http_server]

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::hostroot::{self, HostRootInfo, Ports};
 use crate::lab::example;
-use crate::lab::machine::{Machine, Wire, rootfs};
+use crate::lab::machine::rootfs::{self, Suite};
+use crate::lab::machine::{Groups, Machine, Wire};
 use crate::process;
 use crate::setup::{self, Tools};
 
@@ -27,10 +28,21 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Small enough that a minute of users fills several.
 const LOGS: &str = "[logs]\nrotate = \"256K\"\nkeep   = 40\n\n";
 
+/// What a machine is like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// Which Debian it is.
+    pub(super) suite: Suite,
+    /// What keeps the service's arms.
+    pub(super) manager: &'static str,
+}
+
 /// Everything a case needs.
 pub(super) struct Ground {
     pub(super) machine: Machine,
     pub(super) project: PathBuf,
+    /// What keeps the service's arms.
+    pub(super) manager: &'static str,
     folder: Folder,
     guanka: PathBuf,
     search: std::ffi::OsString,
@@ -67,12 +79,12 @@ pub(super) struct Users {
 
 impl Ground {
     /// Boots the machine and lays the project out.
-    pub(super) fn open(repository: &Path) -> Result<Self> {
+    pub(super) fn open(repository: &Path, shape: Shape) -> Result<Self> {
         let tools = setup::ensure()?;
         if !setup::is_root() {
             return Err(anyhow!("machines are booted by root only").context(NoMachine));
         }
-        let rootfs = rootfs::ensure(repository).context(NoMachine)?;
+        let rootfs = rootfs::ensure(repository, shape.suite).context(NoMachine)?;
         let guanka = super::super::bad_input::build(repository)?;
         let id = std::process::id();
         let folder = Folder(Path::new(BASE).join(format!("gkhost-{id}")));
@@ -87,7 +99,11 @@ impl Ground {
             folder.0.display()
         );
         fs::write(at("ssh_config"), config)?;
-        let machine = Machine::boot(&rootfs, &at("machine"), &format!("gk{id}"), |root| {
+        let sees = match shape.suite {
+            Suite::Bookworm => Groups::Given,
+            Suite::Sid => Groups::Unified,
+        };
+        let machine = Machine::boot((&rootfs, sees), &at("machine"), &format!("gk{id}"), |root| {
             prepare(root, &at("admin.pub"), &tools)
         })
         .context(NoMachine)?;
@@ -96,9 +112,11 @@ impl Ground {
         let go = tools.go.parent().context("go lies in a folder")?;
         let system = process::SYSTEM_PATH.split(':').map(PathBuf::from);
         let search = std::env::join_paths(std::iter::once(go.to_owned()).chain(system))?;
-        let ground = Self { machine, project, folder, guanka, search };
+        let manager = shape.manager;
+        let ground = Self { machine, project, manager, folder, guanka, search };
+        let kept_by = format!("manager    = \"{manager}\"");
         let own = [
-            ("manager    = \"supervisor\"", "manager    = \"systemd\""),
+            ("manager    = \"supervisor\"", kept_by.as_str()),
             ("read_timeout = \"12s\"", "read_timeout = \"3s\""),
         ];
         let text = example::manifest(repository, HOST, &own, LOGS)?;

@@ -35,7 +35,7 @@ fn planned(ground: &mut Ground) -> Result<()> {
     Ok(())
 }
 
-fn first(ground: &mut Ground) -> Result<()> {
+pub(super) fn first(ground: &mut Ground) -> Result<()> {
     ground.project_call(&["ship"])?.exits(0)?;
     ground.serves("1")?;
     let machine = &ground.machine;
@@ -48,7 +48,7 @@ fn first(ground: &mut Ground) -> Result<()> {
     Ok(())
 }
 
-fn second(ground: &mut Ground) -> Result<()> {
+pub(super) fn second(ground: &mut Ground) -> Result<()> {
     let users = ground.users()?;
     ground.release("2")?;
     let shipped = ground.project_call(&["ship"]);
@@ -94,7 +94,7 @@ fn power_cut(ground: &mut Ground) -> Result<()> {
     Ok(())
 }
 
-fn rolled_back(ground: &mut Ground) -> Result<()> {
+pub(super) fn rolled_back(ground: &mut Ground) -> Result<()> {
     let users = ground.users()?;
     let back = ground.project_call(&["rollback"]);
     let (sent, failed, details) = users.stop()?;

@@ -6,6 +6,9 @@ mod arms;
 mod drift;
 mod ground;
 mod life;
+mod newest;
+mod programs;
+mod pypi;
 mod reach;
 mod sandbox;
 
@@ -14,7 +17,10 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use ground::{Ground, NoMachine};
+pub(super) use pypi::run as run_pypi;
+
+use crate::lab::machine::rootfs::Suite;
+use ground::{Ground, NoMachine, Shape};
 
 /// A case: what it shows, and the trial.
 type Case = (&'static str, fn(&mut Ground) -> Result<()>);
@@ -33,27 +39,65 @@ pub(crate) fn run_where_possible(repository: &Path) -> Result<()> {
 
 /// Runs every case; the last line says how many held.
 pub(crate) fn run(repository: &Path) -> Result<()> {
-    let mut ground = Ground::open(repository)?;
+    let shape = Shape { suite: Suite::Bookworm, manager: "systemd" };
+    let mut ground = Ground::open(repository, shape)?;
     let cases: Vec<Case> =
         [reach::CASES, life::CASES, drift::CASES, arms::CASES, sandbox::CASES].concat();
+    try_all("lab host", &mut ground, &cases)
+}
+
+/// Runs every program that a host must live with, under systemd and under Supervisor.
+pub(crate) fn run_programs(repository: &Path) -> Result<()> {
+    for manager in ["systemd", "supervisor"] {
+        let mut ground = Ground::open(repository, Shape { suite: Suite::Bookworm, manager })?;
+        programs::prepare(&ground)?;
+        let holds = ground.machine.enforce_limits()?;
+        let mut cases: Vec<Case> = [&[ADD], programs::CASES].concat();
+        if manager == "systemd" && holds {
+            // Behind the program's first release.
+            let at = cases.len().min(5);
+            cases.splice(at..at, programs::SYSTEMD.iter().copied());
+        } else if manager == "systemd" {
+            println!("lab programs: the limits of groups are skipped: they do not hold here");
+        }
+        if manager == "systemd" {
+            cases.extend_from_slice(programs::LAST);
+        }
+        try_all(&format!("lab programs, {manager}"), &mut ground, &cases)?;
+    }
+    Ok(())
+}
+
+/// Lives a service's life on the newest of everything that Debian has.
+pub(crate) fn run_newest(repository: &Path) -> Result<()> {
+    let shape = Shape { suite: Suite::Sid, manager: "systemd" };
+    let mut ground = Ground::open(repository, shape)?;
+    let cases: Vec<Case> = [newest::CASES, &[ADD], newest::LIFE].concat();
+    try_all("lab newest", &mut ground, &cases)
+}
+
+/// The first contact, which every life begins with.
+const ADD: Case = ("guanka on the host", reach::added);
+
+fn try_all(name: &str, ground: &mut Ground, cases: &[Case]) -> Result<()> {
     let mut held = 0;
-    for (name, case) in &cases {
+    for (shows, case) in cases {
         let since = Instant::now();
-        let outcome = case(&mut ground);
+        let outcome = case(ground);
         let secs = since.elapsed().as_secs_f64();
         match outcome {
             Ok(()) => {
                 held += 1;
-                println!("✓ {secs:5.1}s  {name}");
+                println!("✓ {secs:5.1}s  {shows}");
             }
             // What comes after builds on it.
             Err(error) => {
-                println!("✗ {secs:5.1}s  {name}: {error:#}");
+                println!("✗ {secs:5.1}s  {shows}: {error:#}");
                 break;
             }
         }
     }
     let count = cases.len();
-    println!("lab host: {held} of {count} cases hold");
+    println!("{name}: {held} of {count} cases hold");
     if held < count { bail!("{} cases do not hold", count - held) } else { Ok(()) }
 }

@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
     ("a host key that changed is refused, with what to do", changed_key),
 ];
 
-fn runs(ground: &mut Ground) -> Result<()> {
+pub(super) fn runs(ground: &mut Ground) -> Result<()> {
     let state = ground.machine.run(&["systemctl", "is-system-running"]);
     ensure!(state.is_ok(), "units failed: {:?}", ground.machine.run(&["systemctl", "--failed"]));
     let (code, _) = ground.ask("/")?;
@@ -50,7 +50,7 @@ fn fingerprint(ground: &Ground) -> Result<String> {
     said.split_whitespace().nth(1).map(str::to_owned).context("a fingerprint")
 }
 
-fn added(ground: &mut Ground) -> Result<()> {
+pub(super) fn added(ground: &mut Ground) -> Result<()> {
     let print = fingerprint(ground)?;
     ground.call(&["host", "add", HOST, "--fingerprint", &print])?.exits(0)?;
     let machine = &ground.machine;

@@ -30,7 +30,7 @@ fn serving_unit(ground: &Ground) -> Result<String> {
     Ok(format!("guanka-shop.demo@{active}.service"))
 }
 
-fn exposure(ground: &mut Ground) -> Result<()> {
+pub(super) fn exposure(ground: &mut Ground) -> Result<()> {
     let unit = serving_unit(ground)?;
     let said = ground.machine.run(&["systemd-analyze", "--no-pager", "security", &unit])?;
     let line = said.lines().find(|line| line.contains("Overall exposure")).context("a score")?;
@@ -125,7 +125,7 @@ fn slow_request(ground: &mut Ground) -> Result<()> {
     })
 }
 
-fn removed(ground: &mut Ground) -> Result<()> {
+pub(super) fn removed(ground: &mut Ground) -> Result<()> {
     ground.project_call(&["remove"])?.exits(2)?.says(&["--yes"])?;
     ground.serves("trials")?;
     ground.project_call(&["remove", "--yes"])?.exits(0)?.says(&["stays", "/srv/shop/uploads"])?;

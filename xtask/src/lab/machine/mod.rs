@@ -26,11 +26,24 @@ const HALT_LIMIT: Duration = Duration::from_secs(60);
 /// children of its caller's groups, and two machines would share them.
 const LAUNCH: &str = "for d in $GROUPS_OF_MACHINE; do mkdir -p \"$d\" && echo $$ >\"$d/cgroup.procs\"; done; exec \"$@\"";
 
+/// The controllers of version 1 that systemd enforces limits with.
+const CONTROLLERS: &[&str] = &["cpu", "cpuacct", "memory", "pids"];
+
+/// Which control groups a machine sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Groups {
+    /// Those of the machine that runs it.
+    Given,
+    /// Version 2 alone, which is all that newer systemds know.
+    Unified,
+}
+
 /// A machine that runs.
 pub(crate) struct Machine {
     folder: PathBuf,
     name: String,
     groups: Vec<PathBuf>,
+    sees: Groups,
     pub(crate) wire: Wire,
     launcher: Option<Child>,
     leader: u32,
@@ -39,7 +52,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// Lays a machine out in a folder and boots it. `prepare` gets its file system before.
     pub(crate) fn boot(
-        rootfs: &Path,
+        (rootfs, sees): (&Path, Groups),
         folder: &Path,
         name: &str,
         prepare: impl FnOnce(&Path) -> Result<()>,
@@ -53,6 +66,7 @@ impl Machine {
             folder: folder.to_owned(),
             name: name.to_owned(),
             groups: own_groups(name)?,
+            sees,
             wire,
             launcher: None,
             leader: 0,
@@ -89,6 +103,9 @@ impl Machine {
         let groups: Vec<String> = self.groups.iter().map(|g| g.display().to_string()).collect();
         let mut command = process::clean(Path::new("sh"));
         command.env("GROUPS_OF_MACHINE", groups.join(" "));
+        if self.sees == Groups::Unified {
+            command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
+        }
         command.args(["-c", LAUNCH, "launch", "setsid", "-w", "systemd-nspawn", "-q", "-b", "-D"]);
         command.arg(self.root()).args(["--register=no", "--keep-unit", "--console=pipe", "-M"]);
         command.arg(&self.name);
@@ -109,6 +126,26 @@ impl Machine {
             (said.is_ok() || text.contains("degraded")).then_some(())
         })
         .with_context(|| self.console())
+    }
+
+    /// Lets its systemd enforce limits of memory and processor time: it is given its own part of
+    /// each controller to write to, and looks again. Returns whether limits hold here.
+    pub(crate) fn enforce_limits(&self) -> Result<bool> {
+        for controller in CONTROLLERS {
+            let mount = format!("/sys/fs/cgroup/{controller}");
+            if self.run(&["mount", "-o", "remount,bind,rw", &mount]).is_err() {
+                return Ok(false);
+            }
+        }
+        self.run(&["systemctl", "daemon-reexec"])?;
+        let limit = ["--property=MemoryMax=64M", "--property=CPUQuota=50%"];
+        let unit = "--unit=guanka-lab-limits";
+        let words = ["systemd-run", "--quiet", unit, limit[0], limit[1], "sleep", "60"];
+        self.run(&words)?;
+        let group = "/sys/fs/cgroup/memory/system.slice/guanka-lab-limits.service";
+        let said = self.run(&["cat", &format!("{group}/memory.limit_in_bytes")]);
+        self.run(&["systemctl", "stop", "guanka-lab-limits.service"])?;
+        Ok(said.is_ok_and(|text| text.trim() == "67108864"))
     }
 
     /// Runs a command in the machine and returns what it said.
@@ -180,10 +217,12 @@ fn own_groups(name: &str) -> Result<Vec<PathBuf>> {
             (kind == wanted).then(|| path.trim_matches('/').to_owned())
         })
     };
-    let hierarchies = [("/sys/fs/cgroup/systemd", "name=systemd"), ("/sys/fs/cgroup/unified", "")];
-    let there = hierarchies.iter().filter(|(folder, _)| Path::new(folder).is_dir());
+    let mut hierarchies = vec![("systemd", "name=systemd"), ("unified", "")];
+    hierarchies.extend(CONTROLLERS.iter().map(|controller| (*controller, *controller)));
+    let mount = |folder: &str| Path::new("/sys/fs/cgroup").join(folder);
+    let there = hierarchies.iter().filter(|(folder, _)| mount(folder).is_dir());
     Ok(there
-        .filter_map(|(folder, kind)| of(kind).map(|own| Path::new(folder).join(own).join(name)))
+        .filter_map(|(folder, kind)| of(kind).map(|own| mount(folder).join(own).join(name)))
         .collect())
 }
 

@@ -1,14 +1,13 @@
 //! The arms' hands: a release put into an idle arm and started, an arm stopped, who listens on its
 //! port.
 
-use guanka_core::facts::declared::{self, Declared};
-use guanka_core::facts::release::Manifest;
+use guanka_core::facts::declared;
 use guanka_core::name::{Arm, Digest};
 use guanka_core::rollout::event::Fault;
 use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
-use guanka_world::managers::spec::ArmSpec;
-use guanka_world::managers::{self, ArmStatus, Manager, users};
+use guanka_world::managers::prepare::prepare;
+use guanka_world::managers::{self, ArmStatus, Manager};
 use guanka_world::ports::{self, PortError};
 use guanka_world::prove;
 use guanka_world::releases::{PointError, VerifyError};
@@ -96,7 +95,9 @@ fn started(host: &HostRoot, service: &Kept, arm: Arm, release: &Digest) -> Resul
         PointError::Damaged(damage) => NotStarted::Damaged(damage),
         PointError::Io(error) => other(because(&error)),
     })?;
-    let spec = spec(host, declared, &manifest, (arm, port))?;
+    let spec = prepare(host, declared, &manifest.program, (arm, port))
+        .map_err(|error| other(error.said()))?;
+    spec.store(host).map_err(|error| other(because(&error)))?;
     manager.install(&spec).map_err(|error| other(error.said()))?;
     wanted(host, service, arm, release)?;
     if let Some(held) = lock(&service.held).remove(&arm) {
@@ -113,25 +114,6 @@ fn wanted(host: &HostRoot, service: &Kept, arm: Arm, release: &Digest) -> Result
         desired.arms.insert(arm, release.clone());
     });
     done.map_err(|error| other(because(&error)))
-}
-
-/// Stores how an arm is started, with the user it runs as and that user's folders in place.
-fn spec(
-    host: &HostRoot,
-    declared: &Declared,
-    manifest: &Manifest,
-    (arm, port): (Arm, u16),
-) -> Result<ArmSpec, NotStarted> {
-    let failed = |error: std::io::Error| other(because(&error));
-    let wanted = declared.process.user.as_deref();
-    let run_as =
-        users::resolve(host, &declared.service, wanted).map_err(|error| other(because(&error)))?;
-    for folder in &declared.data_dirs {
-        users::give_folder(&host.at(folder), &run_as).map_err(failed)?;
-    }
-    let spec = ArmSpec::from_declared(host, declared, &manifest.program, (arm, port), run_as);
-    spec.store(host).map_err(failed)?;
-    Ok(spec)
 }
 
 /// Stops an arm; its port is kept for it from then on.

@@ -6,6 +6,7 @@ mod arms;
 mod keeping;
 mod place;
 mod reconcile;
+mod revival;
 mod rotation;
 mod service;
 mod share;
@@ -86,6 +87,11 @@ fn answer(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Reply 
             let service = helper.service(&service);
             let _doing = lock(&service.doing);
             share::shift(host, &service, to)
+        }
+        Verb::Revive { service, hung } => {
+            let service = helper.service(&service);
+            let _doing = lock(&service.doing);
+            revival::revive(host, &service, hung)
         }
         other => changing(helper, other, session),
     }

@@ -142,7 +142,7 @@ mod tests {
     use guanka_core::quantity::Millis;
     use guanka_world::hostroot::HostRoot;
     use guanka_world::managers::spec::ArmSpec;
-    use guanka_world::managers::{ArmStatus, Installed, Manager, ManagerError};
+    use guanka_world::managers::{ArmStatus, Installed, Manager, ManagerError, Preview};
     use guanka_world::ports;
 
     use super::super::super::stores::lock;
@@ -152,6 +152,9 @@ mod tests {
     struct Says(fn(Arm) -> Option<ArmStatus>);
 
     impl Manager for Says {
+        fn preview(&self, _: &ArmSpec) -> Result<Preview, ManagerError> {
+            unreachable!("only asked")
+        }
         fn status(&self, _: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError> {
             let silent = || ManagerError::Unreachable { text: "no answer".to_owned() };
             (self.0)(arm).ok_or_else(silent)

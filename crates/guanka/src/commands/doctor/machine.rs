@@ -4,11 +4,13 @@
 use std::path::Path;
 
 use guanka_core::facts::nginx::Nginx;
+use guanka_core::facts::systemd::Exposure;
 use guanka_core::facts::{Fact, Reason};
 use guanka_world::collect::fitness::{self, PidFile, Socket};
 use guanka_world::collect::rotators::{self, SecondRotator};
 use guanka_world::collect::{nginx, panel};
 use guanka_world::hostroot::HostRoot;
+use guanka_world::managers::systemd;
 use guanka_world::process::Output;
 use guanka_world::{clock, files, proxy};
 
@@ -19,6 +21,9 @@ const NGINX_MIN: (u32, u32, u32) = (1, 11, 11);
 
 /// The least free space: three releases of a large binary, logs of a day, and room to unpack.
 const FREE_MIN: u64 = 1 << 30;
+
+/// The score of exposure that guanka's own units stay below.
+const EXPOSURE_MAX: Exposure = Exposure(20);
 
 /// Where guanka's files go on a host.
 const PLACES: &[&str] = &["/opt/guanka", "/var/lib/guanka", "/var/log/guanka"];
@@ -46,6 +51,7 @@ pub(super) fn ask(root: &Path) -> Vec<Item> {
     if let Some((path, socket)) = fitness::supervisor_socket(root) {
         items.push(supervisor_item(&path, &socket));
     }
+    items.extend(sandbox_item(&systemd::exposures(&HostRoot::new(root))));
     items.push(disk_item(root));
     items.extend(rotators(root));
     items.push(clock_item(fitness::is_clock_synchronized(), clock::now_ms()));
@@ -186,6 +192,28 @@ fn pid_item(root: &Path, found: &Nginx) -> Item {
         "Start nginx, or write its master's process number back into the file; else the panel's \
          next reload kills and restarts nginx",
     )
+}
+
+/// Tells how open the arms' units are by systemd's own score; nothing where there is no unit.
+fn sandbox_item(found: &[(String, Exposure)]) -> Option<Item> {
+    let (name, worst) = found.iter().max_by_key(|(_, exposure)| *exposure)?;
+    if *worst <= EXPOSURE_MAX {
+        let count = found.len();
+        return Some(Item::passed(
+            "sandbox",
+            format!("{count} 个臂的 systemd 单元,暴露度至多 {worst}(0 最小,10 最大)"),
+            format!("{count} units of arms, exposure {worst} of 10 at most"),
+        ));
+    }
+    let item = Item::failed(
+        "sandbox",
+        format!("{name} 的暴露度为 {worst},guanka 写入的单元不超过 {EXPOSURE_MAX}"),
+        format!("{name} has exposure {worst}; what guanka writes has {EXPOSURE_MAX} at most"),
+    );
+    Some(item.fix(
+        "有人改过该单元;下一次发布会重新写入",
+        "Somebody has changed the unit; the next release writes it anew",
+    ))
 }
 
 fn supervisor_item(path: &Path, socket: &Socket) -> Item {
@@ -346,12 +374,15 @@ mod tests {
     use std::process::ExitStatus;
 
     use guanka_core::facts::Reason;
+    use guanka_core::facts::systemd::Exposure;
     use guanka_parse::nginx;
     use guanka_world::collect::fitness::Socket;
     use guanka_world::process::Output;
 
     use super::super::State;
-    use super::{agent_item, clock_item, free_item, nginx_item, supervisor_item, test_item};
+    use super::{
+        agent_item, clock_item, free_item, nginx_item, sandbox_item, supervisor_item, test_item,
+    };
 
     #[test]
     fn a_red_nginx_is_shown_in_its_own_words() {
@@ -384,6 +415,10 @@ mod tests {
         assert_eq!(supervisor_item(path, &Socket::Open).state, State::Passed);
         assert_eq!(agent_item(path, &Socket::Missing).state, State::Unknown);
         assert_eq!(agent_item(path, &Socket::Refused).state, State::Failed);
+        let scored = |tenths| [("x@blue.service".to_owned(), Exposure(tenths))];
+        assert!(sandbox_item(&[]).is_none());
+        assert_eq!(sandbox_item(&scored(20)).map(|item| item.state), Some(State::Passed));
+        assert_eq!(sandbox_item(&scored(21)).map(|item| item.state), Some(State::Failed));
         assert_eq!(clock_item(Ok(true), 0).state, State::Failed, "1970 is before this program");
         assert_eq!(clock_item(Ok(true), u64::MAX / 2_000_000).state, State::Passed);
         assert_eq!(clock_item(Ok(false), u64::MAX / 2_000_000).state, State::Failed);

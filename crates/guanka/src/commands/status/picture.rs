@@ -112,6 +112,9 @@ impl Picture {
     pub(super) fn lines(&self, terminal: &Terminal, shown: Shown) -> Vec<String> {
         let mut lines = vec![self.head(terminal)];
         lines.extend(self.arms(terminal));
+        let hung = self.seen.arms.iter().filter(|(_, found)| found.is_hung || found.restarts > 0);
+        let hung = hung.map(|(arm, found)| hung_arm(arm.as_str(), found));
+        lines.extend(hung.map(|said| format!("    {}", terminal.said(&said))));
         let more = [self.ejected(), self.driver(shown), self.waits.clone(), self.verdict()];
         let drift = self.seen.drift.iter().chain(&self.seen.troubles).cloned().map(Some);
         let more = more.into_iter().chain(drift).chain([self.next(), self.broken()]).flatten();
@@ -262,4 +265,29 @@ fn course(link: &mut Link, ledger: &Ledger, chapter: &Chapter) -> Result<Course,
     let next_ms = wanted.next.filter(|_| rollout.state.is_moving()).and_then(wall);
     let judged = judged.map(|found| found.judgement);
     Ok(Course { number: chapter.number, rollout, judged, next_ms })
+}
+
+/// Says that an arm gives no sign of life, or that it was started anew for that.
+fn hung_arm(arm: &str, found: &guanka_world::transport::wire::ArmView) -> Said {
+    let times = found.restarts;
+    match (found.is_hung, times) {
+        (true, 0) => Said::new(
+            format!("{arm} 在运行但毫无应答"),
+            format!("{arm} runs and answers nothing at all"),
+        ),
+        (true, _) => Said::new(
+            format!("{arm} 在运行但毫无应答,近期已重启 {times} 次;挂起时的调用栈见 guanka logs"),
+            format!(
+                "{arm} runs and answers nothing at all; started anew {times} times of late; what \
+                 it was doing is in guanka logs"
+            ),
+        ),
+        (false, _) => Said::new(
+            format!("{arm} 因毫无应答,近期已重启 {times} 次;挂起时的调用栈见 guanka logs"),
+            format!(
+                "{arm} answered nothing at all and was started anew {times} times of late; what \
+                 it was doing is in guanka logs"
+            ),
+        ),
+    }
 }
