@@ -223,7 +223,7 @@ mod tests {
         ];
         assert_eq!(env, expected.map(|(k, v)| (OsStr::new(k), OsStr::new(v))));
         let small = ArmSpec { memory: None, soft_memory: Some(Bytes(500)), ..spec() };
-        let told = super::environment(&host, &small);
+        let told = super::environment(&host, &small, None);
         assert!(told.contains(&("GOMEMLIMIT".to_owned(), "450".to_owned())), "{told:?}");
     }
 
