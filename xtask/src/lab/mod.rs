@@ -14,7 +14,8 @@ use anyhow::{Result, bail};
 type Part = (&'static str, fn(&Path) -> Result<()>);
 
 /// Every part of the lab.
-const PARTS: &[Part] = &[("bad-input", bad_input::run), ("host", host::run)];
+const PARTS: &[Part] =
+    &[("bad-input", bad_input::run), ("host", host::run), ("logs", host::run_logs)];
 
 pub(crate) use host::run_where_possible as host_where_possible;
 
