@@ -112,11 +112,12 @@ pub fn page(
         page.lines.extend(entries.lines);
         page.is_more |= entries.is_more;
         page.next.journal = entries.next.unwrap_or(page.next.journal);
-        // What lay in files is older than anything in the journal.
-        if let From::Last(lines) = from {
-            let beyond = page.lines.len().saturating_sub((*lines).min(LAST_MAX));
-            page.lines.drain(..beyond);
-        }
+    }
+    // What was written while the last lines were looked for is newer than the first of them, and
+    // what lay in files is older than anything in the journal.
+    if let (From::Last(lines), false) = (from, page.is_more) {
+        let beyond = page.lines.len().saturating_sub((*lines).min(LAST_MAX));
+        page.lines.drain(..beyond);
     }
     Ok(page)
 }
