@@ -1,5 +1,7 @@
-use guanka_core::facts::declared::{HostAddress, Indicator, Limit, ListenBy, Sticky};
-use guanka_core::quantity::{Millis, Proportion, Rate};
+use guanka_core::facts::declared::{
+    HostAddress, Indicator, Limit, ListenBy, LogPlace, Logs, Sticky,
+};
+use guanka_core::quantity::{Bytes, Millis, Proportion, Rate};
 use guanka_core::say::Lang;
 
 use super::{ManifestFile, json_schema, read};
@@ -113,6 +115,28 @@ fn contradicting_thresholds_are_refused() {
         changed("slo = \"order_latency\"", "slo = \"order_latncy\"")[0].contains("did you mean")
     );
     assert!(changed("\"10% 20s\"", "\"50% 1s\", \"10% 1s\"")[0].contains("do not rise"));
+}
+
+#[test]
+fn what_stays_on_a_host_is_read_and_what_makes_no_sense_is_refused() {
+    let with = |text: &str| changed("[gates.canary]", &format!("{text}\n[gates.canary]"));
+    let good = "[logs]\nevery = \"24h\"\nbudget = \"300M\"\nplace = \"journald\"";
+    assert_eq!(with(good), [""; 0]);
+    assert_eq!(with("[releases]\nkeep = 3\nbudget = \"1G\""), [""; 0]);
+    assert!(with("[logs]\nbudget = \"299M\"")[0].starts_with("30: logs.budget"));
+    assert!(with("[logs]\nrotate = \"0B\"")[0].starts_with("30: logs.rotate"));
+    assert!(with("[logs]\nevery = \"59s\"")[0].starts_with("30: logs.every"));
+    assert!(with("[logs]\nplace = \"syslog\"")[0].starts_with("30: logs.place"));
+    let both = "[logs]\nplace = \"journald\"\n[process]\nmanager = \"supervisor\"";
+    assert!(with(both)[0].starts_with("30: logs.place"), "{:?}", with(both));
+    assert!(with("[releases]\nkeep = 1")[0].starts_with("30: releases.keep"));
+}
+
+#[test]
+fn logs_that_were_declared_before_there_was_a_budget_are_still_read() {
+    let logs: Logs = serde_json::from_str("{\"rotate\":1000,\"keep\":7}").expect("read");
+    assert_eq!((logs.every, logs.place), (None, LogPlace::File));
+    assert_eq!(logs.budget, Bytes(2 << 30));
 }
 
 #[test]
