@@ -107,7 +107,9 @@ pub fn page(
     }
     let spec = ArmSpec::load(host, service, arm);
     let is_journal = spec.is_ok_and(|spec| spec.logs.place == LogPlace::Journald);
-    if is_journal && Systemd::find(host).is_some() {
+    // Who was reading the journal reads it to its end, wherever the arm writes by now.
+    let was_journal = matches!(&page.next.journal, JournalPlace::After(_));
+    if (is_journal || was_journal) && Systemd::find(host).is_some() {
         let entries = journal::read(service, arm, from)?;
         page.lines.extend(entries.lines);
         page.is_more |= entries.is_more;
