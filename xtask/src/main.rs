@@ -32,6 +32,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                 holds the walls that no compiler holds
   lab bad-input        tries every bad input on a host that serves
   lab serve            ends, kills and restarts a controller that drives releases
+  lab logs             the cases of the above about logs alone
   lab host             boots a panel host under systemd and has guanka live there over SSH
   lab programs         tries odd and bad programs there, under systemd and Supervisor
   lab newest           lives on the newest nginx and systemd that Debian has

@@ -17,12 +17,16 @@ pub(crate) fn run(root: &Path, name: &str) -> Result<()> {
     match name {
         "load" => load::run(),
         "prove" => of_crate(root, "guanka-core", "prove"),
+        "rotate" => {
+            setup::ensure()?;
+            of_crate(root, "guanka-world", "rotate")
+        }
         "start" => start::run(root),
         "switch" => {
             setup::ensure()?;
             of_crate(root, "guanka-world", "switch")
         }
-        _ => bail!("usage: cargo xtask bench switch|prove|load|start"),
+        _ => bail!("usage: cargo xtask bench switch|prove|load|rotate|start"),
     }
 }
 

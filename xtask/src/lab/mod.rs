@@ -18,6 +18,7 @@ type Part = (&'static str, fn(&Path) -> Result<()>);
 const PARTS: &[Part] = &[
     ("bad-input", bad_input::run),
     ("host", host::run),
+    ("logs", host::run_logs),
     ("serve", serve::run),
     ("programs", host::run_programs),
     ("newest", host::run_newest),

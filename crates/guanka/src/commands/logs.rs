@@ -1,6 +1,6 @@
-//! `guanka logs`: the arms' own output, live and out of the archives, both arms as one. Following
-//! is asking again from the place that was reached: a line comes once, whatever is rotated or
-//! started anew meanwhile, and nothing is left on the host when the asking ends.
+//! `guanka logs`: the arms' own output, live and out of the archives, as one. Following is asking
+//! again from the place that was reached: a line comes once, whatever is rotated or started anew
+//! meanwhile, and nothing is left on the host when the asking ends.
 
 mod merge;
 

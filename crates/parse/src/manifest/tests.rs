@@ -1,5 +1,7 @@
-use guanka_core::facts::declared::{HostAddress, Indicator, Limit, ListenBy, Sticky};
-use guanka_core::quantity::{Millis, Proportion, Rate};
+use guanka_core::facts::declared::{
+    HostAddress, Indicator, Limit, ListenBy, LogPlace, Logs, Sticky,
+};
+use guanka_core::quantity::{Bytes, Millis, Proportion, Rate};
 use guanka_core::say::Lang;
 
 use super::{ManifestFile, json_schema, read};
@@ -123,6 +125,28 @@ fn without_a_canary_gate_the_old_arms_time_is_declared_by_itself() {
     assert_eq!(declared.gates.settle, Some(Millis::from_secs(2)));
     let both = changed("[gates.canary]", "[gates.settle]\nfor = \"2s\"\n[gates.canary]");
     assert!(both[0].contains("write gates.canary.settle"), "{both:?}");
+}
+
+#[test]
+fn what_stays_on_a_host_is_read_and_what_makes_no_sense_is_refused() {
+    let with = |text: &str| changed("[gates.canary]", &format!("{text}\n[gates.canary]"));
+    let good = "[logs]\nevery = \"24h\"\nbudget = \"300M\"\nplace = \"journald\"";
+    assert_eq!(with(good), [""; 0]);
+    assert_eq!(with("[releases]\nkeep = 3\nbudget = \"1G\""), [""; 0]);
+    assert!(with("[logs]\nbudget = \"299M\"")[0].starts_with("30: logs.budget"));
+    assert!(with("[logs]\nrotate = \"0B\"")[0].starts_with("30: logs.rotate"));
+    assert!(with("[logs]\nevery = \"59s\"")[0].starts_with("30: logs.every"));
+    assert!(with("[logs]\nplace = \"syslog\"")[0].starts_with("30: logs.place"));
+    let both = "[logs]\nplace = \"journald\"\n[process]\nmanager = \"supervisor\"";
+    assert!(with(both)[0].starts_with("30: logs.place"), "{:?}", with(both));
+    assert!(with("[releases]\nkeep = 1")[0].starts_with("30: releases.keep"));
+}
+
+#[test]
+fn logs_that_were_declared_before_there_was_a_budget_are_still_read() {
+    let logs: Logs = serde_json::from_str("{\"rotate\":1000,\"keep\":7}").expect("read");
+    assert_eq!((logs.every, logs.place), (None, LogPlace::File));
+    assert_eq!(logs.budget, Bytes(2 << 30));
 }
 
 #[test]

@@ -107,16 +107,19 @@ pub fn page(
     }
     let spec = ArmSpec::load(host, service, arm);
     let is_journal = spec.is_ok_and(|spec| spec.logs.place == LogPlace::Journald);
-    if is_journal && Systemd::find(host).is_some() {
+    // Who was reading the journal reads it to its end, wherever the arm writes by now.
+    let was_journal = matches!(&page.next.journal, JournalPlace::After(_));
+    if (is_journal || was_journal) && Systemd::find(host).is_some() {
         let entries = journal::read(service, arm, from)?;
         page.lines.extend(entries.lines);
         page.is_more |= entries.is_more;
         page.next.journal = entries.next.unwrap_or(page.next.journal);
-        // What lay in files is older than anything in the journal.
-        if let From::Last(lines) = from {
-            let beyond = page.lines.len().saturating_sub((*lines).min(LAST_MAX));
-            page.lines.drain(..beyond);
-        }
+    }
+    // What was written while the last lines were looked for is newer than the first of them, and
+    // what lay in files is older than anything in the journal.
+    if let (From::Last(lines), false) = (from, page.is_more) {
+        let beyond = page.lines.len().saturating_sub((*lines).min(LAST_MAX));
+        page.lines.drain(..beyond);
     }
     Ok(page)
 }

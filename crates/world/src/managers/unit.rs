@@ -113,6 +113,10 @@ impl UnitText {
             LogPlace::Journald => "journal".to_owned(),
         };
         text.put("Service", "StandardOutput", output);
+        if spec.logs.place == LogPlace::Journald {
+            // The journal would drop lines of a busy program; how much it keeps it limits itself.
+            text.put("Service", "LogRateLimitIntervalSec", "0");
+        }
         text.put("Service", "StandardError", "inherit");
         for (key, value) in SANDBOX {
             text.put("Service", key, *value);
@@ -187,6 +191,7 @@ fn command_line(home: &PlainPath, spec: &ArmSpec) -> Result<String, ManagerError
 mod tests {
     use std::path::Path;
 
+    use guanka_core::facts::declared::{LogPlace, Logs};
     use guanka_core::plan::processors::Room;
     use guanka_core::quantity::{Bytes, CpuPercent, Millis};
 
@@ -263,6 +268,16 @@ mod tests {
         }
         let reads = ArmSpec { reads_quota: true, ..full };
         assert!(!text(&reads).expect("reads back").contains("GOMAXPROCS"));
+    }
+
+    #[test]
+    fn output_goes_to_the_journal_when_that_is_chosen() {
+        let with = |place| ArmSpec { logs: Logs { place, ..spec().logs }, ..arm() };
+        let file = text(&with(LogPlace::File)).expect("reads back");
+        assert!(file.contains("\nStandardOutput=append:/var/log/guanka/shop.prod/green.log\n"));
+        let journal = text(&with(LogPlace::Journald)).expect("reads back");
+        assert!(journal.contains("\nStandardOutput=journal\n"), "{journal}");
+        assert!(journal.contains("\nLogRateLimitIntervalSec=0\n"), "{journal}");
     }
 
     #[test]

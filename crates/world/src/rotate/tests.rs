@@ -310,3 +310,42 @@ fn archives_beyond_the_budget_go_oldest_first_and_a_live_log_never() {
     assert_eq!((none.all, all_packed(&log).expect("listed").len()), (Bytes(live), 0));
     assert_eq!(fs::read_to_string(&log).expect("there"), numbered(500, 600));
 }
+
+/// Returns lines that cannot be packed.
+fn dense(from: u32, to: u32) -> String {
+    (from..to).map(|n| format!("{n} {}\n", crate::hash::of_bytes(&n.to_be_bytes()))).collect()
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
+fn on_a_full_disk_the_oldest_archives_go_and_the_log_goes_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=1m", "guanka-test"]).arg(dir.path());
+    if !crate::process::run(&mut mount, Millis(5000)).is_ok_and(|output| output.is_success()) {
+        eprintln!("skipped: a small tmpfs cannot be mounted here");
+        return;
+    }
+    let log = dir.path().join("a.json");
+    let mut writer = Writer { log: log.clone(), file: append(&log) };
+    let (logs, all) = (logs(1, 500), [log.clone()]);
+    let (mut gone, mut early, mut lost) = (0, 0, Vec::new());
+    // Each round less is written than the reserve holds: a fiftieth of a small disk.
+    for round in 0..200 {
+        gone += make_room(&all, Bytes(1 << 40)).expect("counted").gone;
+        let text = dense(round * 200, round * 200 + 200);
+        if writer.file.write_all(text.as_bytes()).is_err() {
+            lost.push(round);
+        }
+        let done = rename::by_rename(&turn(&log, &logs), &mut || writer.reopen());
+        early += u32::from(done.as_ref().is_ok_and(|done| *done == Outcome::RotatedOnFullDisk));
+    }
+    let newest = fs::read_to_string(plain(&log, 1)).expect("there");
+    drop(writer);
+    let mut unmount = std::process::Command::new("umount");
+    let left = crate::process::run(unmount.arg(dir.path()), Millis(5000));
+    assert!(left.is_ok_and(|output| output.is_success()), "the disk is busy");
+    assert!(gone + early as usize > 5, "{gone} went for room, {early} early");
+    assert!(lost.is_empty(), "rounds {lost:?} were not written");
+    assert_eq!(newest, dense(199 * 200, 200 * 200));
+}

@@ -6,16 +6,19 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use guanka_core::facts::declared::{LogPlace, Logs};
 use guanka_core::name::{Arm, ServiceName};
-use guanka_core::quantity::{CpuPercent, Millis};
+use guanka_core::quantity::{Bytes, CpuPercent, Millis};
 use guanka_world::clock;
 use guanka_world::hash;
 use guanka_world::hostroot::HostRoot;
+use guanka_world::logs::{Unfinished, stream};
 use guanka_world::managers::spec::{ArmSpec, RunAs, mark_active};
 use guanka_world::managers::supervisor::Supervisor;
 use guanka_world::managers::{ArmStatus, Installed, Manager, ManagerError};
 use guanka_world::managers::{credentials, launch, users};
 use guanka_world::ports::{self, ArmPorts, PortError};
+use guanka_world::rotate::{self, Outcome, Turn};
 
 use crate::root::{LIMIT, Root, Running, has, service};
 
@@ -251,6 +254,59 @@ fn secrets_and_the_one_right_that_is_asked_for_reach_the_program_and_no_other() 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
+
+#[test]
+fn output_rotated_by_rename_under_supervisor_is_read_line_by_line_once() {
+    if !has(&["supervisord", "supervisorctl"]) {
+        return;
+    }
+    let kept = Kept::new();
+    let log = kept.root.at("run/chatter.log");
+    kept.root.write("www/server/panel/plugin/supervisor/profile/chatter.ini", CHATTER);
+    let mut client = Command::new("supervisorctl");
+    client
+        .arg("-c")
+        .arg(kept.root.at("etc/supervisor/supervisord.conf"))
+        .args(["update", "chatter"]);
+    assert!(client.output().expect("supervisorctl runs").status.success());
+    let logs = Logs {
+        rotate: Bytes(1),
+        every: None,
+        keep: 3,
+        budget: Bytes(1 << 30),
+        place: LogPlace::File,
+    };
+    let (mut place, mut seen, mut rotations) = (0, Vec::new(), 0);
+    let all = clock::wait_for(LIMIT, Millis(1), || {
+        if rotations < 10 {
+            let turn = Turn { log: &log, logs: &logs, now_ms: clock::now_ms() };
+            let mut reopen = || kept.supervisor.reopen_logs().map_err(std::io::Error::other);
+            let done = rotate::by_rename(&turn, &mut reopen).expect("rotated");
+            rotations += u32::from(done == Outcome::Rotated);
+        }
+        let piece = stream::read(&log, place, Unfinished::Left).expect("read");
+        place = piece.next;
+        seen.extend(piece.lines);
+        (seen.len() >= LINES && rotations == 10).then_some(())
+    });
+    let numbered: Vec<String> = (0..LINES).map(|n| format!("line {n}")).collect();
+    let first = seen.iter().zip(&numbered).position(|(is, was)| is != was);
+    assert!(all.is_some() && seen == numbered, "{} lines, wrong at {first:?}", seen.len());
+    assert_eq!(rotations, 10);
+}
+
+/// How many lines the program prints, in ten parts with a pause of the shell's between them.
+const LINES: usize = 20_000;
+
+const CHATTER: &str = "[program:chatter]
+command=/bin/sh -c 'i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); \
+    [ $((i %% 100)) -eq 0 ] && sleep 0.02; done; exec sleep 600'
+startsecs=0
+stopasgroup=true
+redirect_stderr=true
+stdout_logfile=ROOT/run/chatter.log
+stdout_logfile_maxbytes=0
+";
 
 const DAEMON: &str = "[unix_http_server]
 file=ROOT/run/supervisor.sock

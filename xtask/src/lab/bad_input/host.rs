@@ -23,6 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a host without nginx", no_nginx),
     ("a host root that is not there", no_root),
     ("another site's broken nginx file before an install", broken_before_install),
+    ("logrotate told to rotate guanka's logs", second_rotator),
     ("a port taken by another process, before a release", port_taken),
     ("a full disk while a release is put in place", full_disk),
     ("a second ship while one runs, and another site's broken file meanwhile", second_ship),
@@ -102,6 +103,25 @@ fn broken_before_install(ground: &mut Ground) -> Result<Outcome> {
     mend_foreign(ground)?;
     tried?;
     ensure!(ground.nginx_workers()? == workers, "nginx was reloaded");
+    Ok(Outcome::Clear)
+}
+
+fn second_rotator(ground: &mut Ground) -> Result<Outcome> {
+    let file = ground.host.root.join("etc/logrotate.d/mine");
+    fs::create_dir_all(file.parent().context("it lies in a folder")?)?;
+    fs::write(&file, "weekly\n/var/log/guanka/*/*.log {\n  copytruncate\n}\n")?;
+    let expected = Expected {
+        exit: 1,
+        code: "GK1202",
+        both: vec!["etc/logrotate.d/mine:2".to_owned(), "blue.log".to_owned()],
+        zh: "两个切割者会丢行",
+        en: "Two rotators on one file lose lines",
+        ..Expected::default()
+    };
+    let tried =
+        ["ship", "plan"].into_iter().try_for_each(|word| ground.refuses(&[word], &expected));
+    fs::remove_file(&file)?;
+    tried?;
     Ok(Outcome::Clear)
 }
 

@@ -26,6 +26,9 @@ pub(super) const CASES: &[Case] = &[
     ("rollback over SSH under users: nobody fails", rolled_back),
 ];
 
+/// What every case about a running service rests on.
+pub(super) const NEEDED: &[Case] = &[CASES[1]];
+
 fn planned(ground: &mut Ground) -> Result<()> {
     let list = "find /www /etc /opt /var/lib/guanka -type f -newer /run/guanka-lab-mark";
     ground.machine.run(&["touch", "/run/guanka-lab-mark"])?;
@@ -126,11 +129,11 @@ fn rotated(ground: &mut Ground) -> Result<()> {
     ensure!(failed == 0, "{failed} of {sent} failed: {details}");
     let after = logged(ground)?;
     ensure!(after - before == sent, "{sent} were sent and {} logged", after - before);
-    // Whose it is nginx decides: what it opens anew it gives to its workers' user.
-    let modes =
-        ground.machine.run(&["sh", "-c", "stat -c %a /www/wwwlogs/guanka/shop.demo.json*"])?;
+    // nginx gives what it opens anew to its workers' user; guanka gives it back.
+    let list = "stat -c '%a %U' /www/wwwlogs/guanka/shop.demo.json*";
+    let modes = ground.machine.run(&["sh", "-c", list])?;
     let all: std::collections::BTreeSet<&str> = modes.lines().collect();
-    ensure!(all.len() == 1, "modes differ: {all:?}");
+    ensure!(all.len() == 1, "owners or modes differ: {all:?}");
     println!("         {sent} requests over {} archives, each logged once", archives()?);
     Ok(())
 }

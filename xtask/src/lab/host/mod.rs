@@ -6,6 +6,7 @@ mod arms;
 mod drift;
 mod ground;
 mod life;
+mod logs;
 mod newest;
 mod programs;
 mod pypi;
@@ -42,8 +43,16 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
     let shape = Shape { suite: Suite::Bookworm, manager: "systemd" };
     let mut ground = Ground::open(repository, shape)?;
     let cases: Vec<Case> =
-        [reach::CASES, life::CASES, drift::CASES, arms::CASES, sandbox::CASES].concat();
+        [reach::CASES, life::CASES, logs::CASES, drift::CASES, arms::CASES, sandbox::CASES]
+            .concat();
     try_all("lab host", &mut ground, &cases)
+}
+
+/// Runs the cases about logs, with as few before them as they need.
+pub(crate) fn run_logs(repository: &Path) -> Result<()> {
+    let shape = Shape { suite: Suite::Bookworm, manager: "systemd" };
+    let mut ground = Ground::open(repository, shape)?;
+    try_all("lab logs", &mut ground, &[reach::NEEDED, life::NEEDED, logs::CASES].concat())
 }
 
 /// Runs every program that a host must live with, under systemd and under Supervisor.
