@@ -2,11 +2,12 @@
 //! are found in the access log, and the arm that served them runs the release's own binary.
 
 mod ask;
+pub mod closed;
+mod door;
 mod log;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use guanka_core::facts::declared::Sticky;
@@ -21,7 +22,8 @@ use crate::hash;
 use crate::hostroot::HostRoot;
 use crate::ports::{self, ArmPorts};
 use crate::proxy::share::{self, ShareError};
-use crate::proxy::{Nginx, worker};
+use crate::proxy::{Listen, Nginx, Over, worker};
+use ask::Ask;
 use log::{Line, Log};
 
 /// The secret of one run of probes or load. Only a value that the agent made up itself counts.
@@ -36,8 +38,9 @@ pub struct Question<'a> {
     pub service: &'a ServiceName,
     /// The site's domain.
     pub domain: &'a Domain,
-    /// A plain HTTP address of the site.
-    pub listen: SocketAddr,
+    /// Where the site can be asked. One that sends its askers to https is passed over for one with
+    /// TLS.
+    pub listens: &'a [Listen],
     /// The service's access log.
     pub access_log: &'a Path,
     /// What keeps a user on one arm.
@@ -88,11 +91,14 @@ pub struct Served {
 /// Why nothing is proven, by its cause.
 #[derive(Debug, thiserror::Error)]
 pub enum NotProven {
+    /// The site can be asked nowhere.
+    #[error("the site listens at no IPv4 address of this machine that HTTP can be asked at")]
+    NoListen,
     /// The site did not answer.
     #[error("{listen} did not answer: {source}")]
     NoAnswer {
         /// Who was asked.
-        listen: SocketAddr,
+        listen: Listen,
         /// Why not.
         source: io::Error,
     },
@@ -217,14 +223,19 @@ pub fn prove(host: &HostRoot, question: &Question<'_>) -> Result<Proof, NotProve
     };
     let nonce = Nonce::fresh()
         .map_err(|source| NotProven::Io { doing: "making a nonce".to_owned(), source })?;
-    let mut log = Log::at_end(question.access_log).map_err(log_error)?;
-    let mut status = 0;
     let asks = ask::asks(question);
-    for ask in &asks {
-        status = ask
-            .send(question, &nonce)
-            .map_err(|source| NotProven::NoAnswer { listen: question.listen, source })?;
-    }
+    let mut rest = question.listens;
+    let (mut log, status) = loop {
+        let [listen, others @ ..] = rest else { return Err(NotProven::NoListen) };
+        rest = others;
+        let log = Log::at_end(question.access_log).map_err(log_error)?;
+        match ask_all(question, *listen, others, &asks, &nonce) {
+            Ok(Some(status)) => break (log, status),
+            Ok(None) => {}
+            Err(_) if !others.is_empty() => {}
+            Err(source) => return Err(NotProven::NoAnswer { listen: *listen, source }),
+        }
+    };
     let lines = log.lines_of(&nonce, asks.len(), question.limit).map_err(log_error)?;
     if lines.len() < asks.len() {
         return Err(NotProven::NotLogged { status, log: question.access_log.to_owned() });
@@ -240,6 +251,29 @@ pub fn prove(host: &HostRoot, question: &Question<'_>) -> Result<Proof, NotProve
     let arms = arms.into_iter().map(|arm| Ok((arm, who_serves(question, arm)?)));
     let arms = arms.collect::<Result<_, NotProven>>()?;
     Ok(Proof { nonce, green: question.green, seen, arms })
+}
+
+/// Sends every probe to one address and returns the last status; `None` where the address only
+/// sends its askers on to https and one of the others speaks that.
+fn ask_all(
+    question: &Question<'_>,
+    listen: Listen,
+    others: &[Listen],
+    asks: &[Ask],
+    nonce: &Nonce,
+) -> io::Result<Option<u16>> {
+    let has_tls = others.iter().any(|other| other.over == Over::Tls);
+    let mut status = 0;
+    for ask in asks {
+        let reply = ask.send(question, listen, nonce)?;
+        let is_sent_on = matches!(reply.status, 301 | 302 | 303 | 307 | 308)
+            && reply.location.is_some_and(|to| to.starts_with("https:"));
+        if is_sent_on && listen.over == Over::Plain && has_tls {
+            return Ok(None);
+        }
+        status = reply.status;
+    }
+    Ok(Some(status))
 }
 
 /// Returns the arms that get requests at a share.
@@ -305,6 +339,7 @@ impl NotProven {
     /// Returns the sentence for people.
     pub fn said(&self) -> Said {
         let zh = match self {
+            Self::NoListen => "站点没有可从本机用 HTTP 访问的 IPv4 监听地址".to_owned(),
             Self::NoAnswer { listen, source } => format!("{listen} 没有应答:{source}"),
             Self::NotLogged { status, log } => {
                 format!("站点返回了 {status},但 {} 中没有对应的一行", log.display())

@@ -12,6 +12,7 @@ use guanka_core::facts::declared::{
     App, Build, Declared, Environment, Gates, Kind, ListenBy, Logs, Manager, Probe, Process, Proxy,
     Sticky,
 };
+use guanka_core::facts::guard::Guard;
 use guanka_core::name::{Domain, ServiceName};
 use guanka_core::quantity::{Bytes, Millis};
 use guanka_world::build::verify::{self, Cgo, Expected, Refusal};
@@ -97,6 +98,10 @@ fn declared(include: &[&str]) -> Declared {
             upload_max: Bytes(1 << 20),
             read_timeout: Millis::from_secs(12),
             keepalive: Millis::from_secs(30),
+            streams: Vec::new(),
+            stream_timeout: Millis::from_secs(3600),
+            debug: Guard::default(),
+            metrics: None,
         },
         logs: Logs { rotate: Bytes(100 << 20), keep: 7 },
         data_dirs: Vec::new(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Span;
+use super::guard::{Guard, Metrics};
 use crate::name::{Domain, Route, ServiceName};
 use crate::quantity::{Bytes, Millis, Proportion, Rate, SharePercent};
 
@@ -171,6 +172,22 @@ pub struct Proxy {
     pub read_timeout: Millis,
     /// How long nginx keeps an idle connection to the program; shorter than Go's IdleTimeout.
     pub keepalive: Millis,
+    /// The routes whose answers go on for long, WebSocket and server-sent events: `/ws/{id}`.
+    #[serde(default)]
+    pub streams: Vec<String>,
+    /// nginx's patience between two reads on those routes.
+    #[serde(default = "hour")]
+    pub stream_timeout: Millis,
+    /// The paths of profiler and variables, closed to the outside.
+    #[serde(default)]
+    pub debug: Guard,
+    /// The metrics, closed to the outside; `None` when there are none to fetch through nginx.
+    #[serde(default)]
+    pub metrics: Option<Metrics>,
+}
+
+const fn hour() -> Millis {
+    Millis::from_secs(3600)
 }
 
 /// What keeps a user on one arm.

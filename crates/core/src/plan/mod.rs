@@ -1,4 +1,5 @@
 //! The plan: what a release or an installation would change, as data that can be printed before
 //! anything moves.
 
+pub mod fit;
 pub mod init;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use guanka_core::facts::declared::Declared;
+use guanka_core::facts::declared::{Declared, Proxy};
 use guanka_core::facts::release::Manifest;
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::say::Said;
@@ -16,7 +16,7 @@ use guanka_world::transport::server::Session;
 use guanka_world::transport::wire::{
     Answer, ArmView, CanaryView, FailedKind, HostView, PROTOCOL, Request,
 };
-use guanka_world::{clock, files, ports, process, proxy};
+use guanka_world::{clock, files, ports, process, prove, proxy};
 
 use super::effects::{could_not, fenced};
 use super::service::{Service, Settings};
@@ -254,9 +254,27 @@ fn install(agent: &Agent, service: &Service) -> Answer {
         Ok(applied) => {
             let changed = matches!(applied, proxy::Applied::Reloaded { .. });
             agent.note(&service.name, "installed", serde_json::json!({ "reloaded": changed }));
-            Answer::Done
+            closed(agent, service, &settings.declared.proxy, allotted)
         }
         Err(error) => refused(error.said()),
+    }
+}
+
+/// Proves that what is closed to the outside is closed, whoever else's site leads to an arm.
+fn closed(agent: &Agent, service: &Service, proxy: &Proxy, allotted: ArmPorts) -> Answer {
+    match prove::closed::prove(&agent.host, &service.name, proxy, allotted) {
+        Ok(found) => {
+            let detail = serde_json::json!({
+                "questions": found.questions, "unasked": found.unasked,
+            });
+            agent.note(&service.name, "closed-paths-proven", detail);
+            Answer::Done
+        }
+        Err(open) => {
+            let detail = serde_json::json!({ "cause": open.to_string() });
+            agent.note(&service.name, "closed-path-open", detail);
+            Answer::Failed { kind: FailedKind::CouldNot, why: open.said(), next: open.next() }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use guanka_core::facts::declared::Declared;
 use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
+use guanka_world::proxy::Readers;
 use guanka_world::transport::wire::HostChange;
 use guanka_world::{files, ports, proxy};
 
@@ -22,12 +23,18 @@ pub(crate) fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostCh
             Some(text) if *text == file.text => '=',
             Some(_) => '~',
         };
+        // Passwords are not shown, their hashes neither.
+        let is_shown = file.readers == Readers::All;
         changes.push(HostChange {
             what: file.path.display().to_string(),
             sign,
-            before,
-            after: Some(file.text.clone()),
-            says: Said::new("nginx 配置片段", "a piece of nginx configuration"),
+            before: before.filter(|_| is_shown),
+            after: is_shown.then(|| file.text.clone()),
+            says: if is_shown {
+                Said::new("nginx 配置片段", "a piece of nginx configuration")
+            } else {
+                Said::new("口令文件,仅 nginx 可读", "users and hashes, for nginx alone")
+            },
         });
     }
     changes.push(HostChange {
@@ -37,5 +44,12 @@ pub(crate) fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostCh
         after: None,
         says: Said::new("面板的站点文件,不改动", "the panel's site file, not touched"),
     });
+    changes.extend(wiring.notes.iter().map(|note| HostChange {
+        what: declared.proxy.domain.to_string(),
+        sign: '=',
+        before: None,
+        after: None,
+        says: note.clone(),
+    }));
     Ok(changes)
 }

@@ -128,7 +128,6 @@ pub(super) fn prove(
     let allotted = allotted.ok_or("the service has no ports")?;
     let wiring = proxy::plan(&agent.host, &service.name, &declared.proxy, allotted)
         .map_err(|error| error.to_string())?;
-    let listen = *wiring.listens.first().ok_or("the site has no plain address to ask")?;
     let store = Store::new(&agent.host, &service.name);
     let mut releases = BTreeMap::new();
     let mut programs = BTreeMap::new();
@@ -148,7 +147,7 @@ pub(super) fn prove(
         &Question {
             service: &service.name,
             domain: &declared.proxy.domain,
-            listen,
+            listens: &wiring.listens,
             access_log: &wiring.access_log,
             sticky: &declared.proxy.sticky,
             ports: allotted,

@@ -4,11 +4,16 @@ use guanka_core::say::Text;
 
 use super::keys::{Key, KeyKind, Section};
 
-const fn key(name: &'static str, kind: KeyKind, default: &'static str, about: Text) -> Key {
+pub(super) const fn key(
+    name: &'static str,
+    kind: KeyKind,
+    default: &'static str,
+    about: Text,
+) -> Key {
     Key { name, kind, default, about }
 }
 
-const fn t(zh: &'static str, en: &'static str) -> Text {
+pub(super) const fn t(zh: &'static str, en: &'static str) -> Text {
     Text { zh, en }
 }
 
@@ -176,31 +181,7 @@ pub const SECTIONS: &[Section] = &[
     Section {
         path: "proxy",
         about: t("nginx 一侧", "the nginx side"),
-        keys: &[
-            key("domain", KeyKind::Text, "", t("站点域名", "the site's domain")),
-            key(
-                "sticky",
-                KeyKind::Text,
-                "client",
-                t("粘性:client、request 或 cookie:名字", "client, request or cookie:NAME"),
-            ),
-            key("upload_max", KeyKind::Size, "10m", t("请求体上限", "the largest request body")),
-            key(
-                "read_timeout",
-                KeyKind::Duration,
-                "60s",
-                t("两次读之间 nginx 的等待", "nginx's patience between two reads"),
-            ),
-            key(
-                "keepalive",
-                KeyKind::Duration,
-                "30s",
-                t(
-                    "到程序的空闲连接保留多久,须短于 Go 的 IdleTimeout",
-                    "how long idle upstream connections are kept; shorter than Go's IdleTimeout",
-                ),
-            ),
-        ],
+        keys: super::proxy_keys::KEYS,
     },
     Section {
         path: "logs",

@@ -4,6 +4,8 @@
 mod gates;
 mod keys;
 mod listing;
+mod proxy;
+mod proxy_keys;
 mod reader;
 mod schema;
 mod sections;

@@ -4,7 +4,10 @@
 
 mod control;
 mod install;
+mod listen;
+mod location;
 mod pending;
+pub mod reach;
 mod render;
 pub mod share;
 mod site;
@@ -14,6 +17,7 @@ mod wiring;
 pub use control::{Nginx, Turnover};
 pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, ready, recover, remove};
+pub use listen::{Listen, Over};
 pub use render::{LOG_FIELDS, NONCE_HEADER};
 pub use site::{LocationForm, SiteError};
-pub use wiring::{PlannedFile, Wiring, WiringError, access_log_of, plan, reopen_logs};
+pub use wiring::{PlannedFile, Readers, Wiring, WiringError, access_log_of, plan, reopen_logs};
