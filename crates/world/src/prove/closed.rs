@@ -14,7 +14,7 @@ use guanka_core::say::Said;
 use super::door::{self, Reply, Wanted};
 use crate::hostroot::HostRoot;
 use crate::ports::ArmPorts;
-use crate::proxy::reach::{Way, ways};
+use crate::proxy::reach::{Path, Way, ways};
 use crate::proxy::{Listen, Nginx, Over};
 
 /// How long one answer may take.
@@ -106,8 +106,7 @@ pub fn prove(
         let pages = own_pages(rule, ports);
         for way in &ways {
             closed.unasked += usize::from(way.listens.is_empty());
-            let paths = way.paths_to(&rule.page);
-            let paths: Vec<String> = paths.iter().flat_map(|path| detours(path)).collect();
+            let paths: Vec<Path> = way.paths_to(&rule.page).iter().flat_map(detours).collect();
             for listen in &way.listens {
                 let asked = Asked { rule, way, listen: *listen, pages: &pages };
                 asked.everything(&askers, &paths, &mut closed)?;
@@ -168,21 +167,23 @@ fn own_pages(rule: &Rule<'_>, ports: ArmPorts) -> Vec<Vec<u8>> {
 }
 
 /// Returns the ways to write a path that a web server takes for the same one, or nearly so.
-fn detours(path: &str) -> Vec<String> {
-    let letter = path.bytes().position(|b| b.is_ascii_alphanumeric());
+fn detours(path: &Path) -> Vec<Path> {
+    let text = path.text.as_str();
+    let letter = text.bytes().position(|b| b.is_ascii_alphanumeric());
     let encoded =
-        letter.map(|at| format!("{}%{:02X}{}", &path[..at], path.as_bytes()[at], &path[at + 1..]));
-    let upper = path.to_ascii_uppercase();
-    let mut all = vec![
-        path.to_owned(),
-        format!("/{path}"),
-        format!("/guanka/..{path}"),
-        format!("/.{path}"),
-        format!("{path}?guanka=1"),
-        format!("{path};guanka"),
+        letter.map(|at| format!("{}%{:02X}{}", &text[..at], text.as_bytes()[at], &text[at + 1..]));
+    let same = [
+        text.to_owned(),
+        format!("/{text}"),
+        format!("/guanka/..{text}"),
+        format!("/.{text}"),
+        format!("{text}?guanka=1"),
     ];
-    all.extend(encoded);
-    all.extend((upper != path).then_some(upper));
+    let mut all: Vec<Path> =
+        same.into_iter().chain(encoded).map(|text| Path { text, is_sure: path.is_sure }).collect();
+    // What the program would make of these it alone can say.
+    let strange = [text.to_ascii_uppercase(), format!("{text};guanka")];
+    all.extend(strange.into_iter().map(|text| Path { text, is_sure: false }));
     all
 }
 
@@ -199,7 +200,7 @@ impl Asked<'_> {
     fn everything(
         &self,
         askers: &[Ipv4Addr],
-        paths: &[String],
+        paths: &[Path],
         closed: &mut Closed,
     ) -> Result<(), Open> {
         for from in askers.iter().filter(|from| !self.rule.allows(**from)) {
@@ -208,10 +209,11 @@ impl Asked<'_> {
                     return Ok(());
                 }
                 closed.questions += 1;
-                let wanted = Wanted { name: &self.way.name, path, headers: String::new() };
+                let text = path.text.as_str();
+                let wanted = Wanted { name: &self.way.name, path: text, headers: String::new() };
                 match door::ask(self.listen, Some(*from), &wanted, LIMIT) {
-                    Ok(reply) if gets_through(&reply, self.pages) => {
-                        return Err(self.open(path, *from, reply.status));
+                    Ok(reply) if gets_through(&reply, path, self.pages) => {
+                        return Err(self.open(text, *from, reply.status));
                     }
                     Ok(_) => {}
                     // Who does not answer gives nothing away.
@@ -239,11 +241,11 @@ impl Asked<'_> {
 }
 
 /// Returns whether an answer came from the program, or would have if it had run: nginx says 502
-/// when it tried to reach it.
-fn gets_through(reply: &Reply, pages: &[Vec<u8>]) -> bool {
+/// when it tried to reach it, which counts where the path would have arrived for sure.
+fn gets_through(reply: &Reply, path: &Path, pages: &[Vec<u8>]) -> bool {
     let holds = |mark: &[u8]| reply.body.windows(mark.len()).any(|part| part == mark);
     match reply.status {
-        502 | 504 => true,
+        502 | 504 => path.is_sure,
         200..300 => MARKS.iter().any(|mark| holds(mark)) || pages.contains(&reply.body),
         _ => false,
     }
@@ -313,10 +315,14 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reply, detours, gets_through};
+    use super::{Path, Reply, detours, gets_through};
 
     fn reply(status: u16, body: &str) -> Reply {
         Reply { status, location: None, body: body.as_bytes().to_vec() }
+    }
+
+    fn sure(text: &str) -> Path {
+        Path { text: text.to_owned(), is_sure: true }
     }
 
     #[test]
@@ -331,8 +337,10 @@ mod tests {
             reply(200, "counters"),
         ];
         for reply in &through {
-            assert!(gets_through(reply, &own), "{reply:?}");
+            assert!(gets_through(reply, &sure("/x"), &own), "{reply:?}");
         }
+        let guess = Path { text: "/v/x".to_owned(), is_sure: false };
+        assert!(!gets_through(&through[0], &guess, &own), "it may have arrived as another path");
         let kept = [
             reply(403, "/debug/pprof"),
             reply(404, "# HELP "),
@@ -341,13 +349,13 @@ mod tests {
             reply(200, "<html>the site's start page</html>"),
         ];
         for reply in &kept {
-            assert!(!gets_through(reply, &own), "{reply:?}");
+            assert!(!gets_through(reply, &sure("/x"), &own), "{reply:?}");
         }
     }
 
     #[test]
     fn detours_hold_the_known_tricks() {
-        let found = detours("/debug/pprof/");
+        let found = detours(&sure("/debug/pprof/"));
         for trick in [
             "/debug/pprof/",
             "//debug/pprof/",
@@ -356,7 +364,7 @@ mod tests {
             "/./debug/pprof/",
             "/DEBUG/PPROF/",
         ] {
-            assert!(found.iter().any(|path| path == trick), "{trick}: {found:?}");
+            assert!(found.iter().any(|path| path.text == trick), "{trick}: {found:?}");
         }
     }
 }

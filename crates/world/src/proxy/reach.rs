@@ -1,8 +1,7 @@
 //! The ways through nginx to a service's arms: every location of every site that passes requests to
 //! one of them, guanka's own and those of others, and what each of them makes of a path.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::Path as File;
 
 use guanka_core::facts::nginx::{Directive, Nginx as Tree, ProxyLocation, pass_host};
 use guanka_core::facts::{Fact, Reason};
@@ -29,23 +28,43 @@ pub struct Way {
     pub is_own: bool,
     /// What its path begins with.
     prefix: String,
+    /// It takes that path and none below it.
+    is_exact: bool,
     /// What `proxy_pass` puts in place of that, where it has a path of its own.
     uri: Option<String>,
+    /// It changes paths by rules that are not followed here.
+    rewrites: bool,
+}
+
+/// A path that may arrive at the program as another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The path to ask for.
+    pub text: String,
+    /// The configuration says that it arrives as that one.
+    pub is_sure: bool,
 }
 
 impl Way {
     /// Returns the paths by which a path of the program may be reached this way: as it is, with the
-    /// location's prefix before it, and with the prefix in place of what `proxy_pass` says.
-    pub fn paths_to(&self, path: &str) -> Vec<String> {
-        let mut found = vec![path.to_owned()];
-        if self.prefix != "/" {
-            found.push(format!("{}{path}", self.prefix.trim_end_matches('/')));
+    /// location's prefix in place of what `proxy_pass` says, and by a guess with the prefix before
+    /// it where a rule may take that off.
+    pub fn paths_to(&self, path: &str) -> Vec<Path> {
+        let sure = |text: String| Path { text, is_sure: true };
+        let mut found = Vec::new();
+        match &self.uri {
+            Some(uri) => {
+                let rest = path.strip_prefix(uri.as_str());
+                found.extend(rest.map(|rest| sure(format!("{}{rest}", self.prefix))));
+            }
+            None if path.starts_with(&self.prefix) => found.push(sure(path.to_owned())),
+            None => {}
         }
-        if let Some(rest) = self.uri.as_deref().and_then(|uri| path.strip_prefix(uri)) {
-            found.push(format!("{}{rest}", self.prefix));
+        if self.rewrites && !self.is_own {
+            let text = format!("{}{path}", self.prefix.trim_end_matches('/'));
+            found.push(Path { text, is_sure: false });
         }
-        let mut known = BTreeSet::new();
-        found.retain(|path| path.starts_with('/') && known.insert(path.clone()));
+        found.retain(|found| !self.is_exact || found.text == self.prefix);
         found
     }
 }
@@ -78,10 +97,15 @@ fn way(location: &ProxyLocation<'_>, sockets: &Sockets, nginx: &Nginx) -> Way {
         listens: sockets.of(location.server, nginx.version),
         name: name(location.server),
         place: format!("{}:{}", span.file, span.line),
-        is_own: Path::new(&span.file).file_name().is_some_and(|name| name == "guanka.conf")
-            || Path::new(&span.file).parent().is_some_and(|dir| dir.ends_with("nginx/guanka")),
+        is_own: File::new(&span.file).file_name().is_some_and(|name| name == "guanka.conf")
+            || File::new(&span.file).parent().is_some_and(|dir| dir.ends_with("nginx/guanka")),
         prefix: prefix(location.location),
+        is_exact: location.location.args.first().is_some_and(|first| first == "="),
         uri: uri(location.pass),
+        rewrites: location.scopes[..location.scopes.len() - 1]
+            .iter()
+            .any(|scope| scope.iter().any(|d| d.name == "rewrite"))
+            || location.pass.args.iter().any(|target| target.contains("$1")),
     }
 }
 
@@ -181,14 +205,18 @@ mod tests {
     fn every_location_that_ends_at_an_arm_is_found_with_its_paths() {
         let cases = [
             ("location / { proxy_pass http://127.0.0.1:18000; }", "/debug/"),
-            ("location /api/ { proxy_pass http://localhost:18001/; }", "/debug/ /api/debug/"),
-            ("location /api { proxy_pass http://u; }", "/debug/ /api/debug/"),
+            ("location /api/ { proxy_pass http://localhost:18001/; }", "/api/debug/"),
+            ("location /api { proxy_pass http://u; }", ""),
+            ("location /debug/ { proxy_pass http://u; }", "/debug/"),
             (
-                "location ~ ^/v1/(.*)$ { proxy_pass http://guanka_shop_prod_$guanka_arm; }",
-                "/debug/ /v1/debug/",
+                "location ~ ^/v1/(.*)$ { proxy_pass http://guanka_shop_prod_$guanka_arm/$1; }",
+                "/v1/debug/?",
             ),
-            ("location /d/ { if ($x) { proxy_pass http://u/debug/; } }", "/debug/ /d/debug/ /d/"),
-            ("location / { location /in/ { proxy_pass http://$pool; } }", "/debug/ /in/debug/"),
+            ("location /v/ { rewrite ^/v(.*)$ $1 break; proxy_pass http://u; }", "/v/debug/?"),
+            ("location /d/ { if ($x) { proxy_pass http://u/debug/; } }", "/d/"),
+            ("location = /p { proxy_pass http://u/debug/; }", "/p"),
+            ("location = /q { rewrite ^ /x break; proxy_pass http://u; }", ""),
+            ("location / { location /debug { proxy_pass http://$pool; } }", "/debug/"),
         ];
         for (body, paths) in cases {
             let ways = found(&format!(
@@ -197,7 +225,11 @@ mod tests {
             ));
             let [way] = ways.as_slice() else { panic!("{body}: {ways:?}") };
             assert_eq!((way.name.as_str(), way.listens.len()), ("api.cn", 1));
-            assert_eq!(way.paths_to("/debug/").join(" "), paths, "{body}");
+            let shown = |path: &super::Path| {
+                format!("{}{}", path.text, if path.is_sure { "" } else { "?" })
+            };
+            let found: Vec<String> = way.paths_to("/debug/").iter().map(shown).collect();
+            assert_eq!(found.join(" "), paths, "{body}");
         }
         let none = found(
             "upstream u { server 127.0.0.1:9; } server { location / { proxy_pass http://u; }
