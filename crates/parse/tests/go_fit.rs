@@ -1,6 +1,8 @@
 //! What a program's source makes of `[proxy]`: streams found however they are written, time limits
 //! on the right side of Go's, and paths that are not for everybody.
 
+use guanka_core::checks::run_all;
+use guanka_core::facts::Facts;
 use guanka_core::facts::declared::{Declared, Proxy};
 use guanka_core::facts::guard::MetricsFrom;
 use guanka_core::plan::fit::fit;
@@ -126,6 +128,25 @@ fn the_profilers_paths_are_closed_however_they_come_in() {
     let moved = "http.HandleFunc(\"/admin/prof/\", pprof.Index)";
     assert_eq!(paths("\"net/http/pprof\"", moved), ["/debug/", "/admin/prof/"]);
     assert_eq!(paths("", shared), Vec::<String>::new());
+}
+
+#[test]
+fn a_profiler_that_guanka_closes_does_not_block_and_an_open_one_does() {
+    let source = "package main\nimport (\n\"net/http\"\n_ \"net/http/pprof\"\n\"os\"\n)\n\
+        func main() { http.ListenAndServe(\"127.0.0.1:\"+os.Getenv(\"PORT\"), nil) }\n";
+    let blocks = |keys: &str| {
+        let files = [("main.go".to_owned(), source.as_bytes().to_vec())];
+        let source = gosource::read_module(".", &files);
+        let mut declared = declared(keys);
+        fit(&mut declared, &source);
+        let facts = Facts { source: Some(source), declared: Some(declared), ..Facts::default() };
+        let run = run_all(&facts, &[], "2026-01-01");
+        let found = run.findings.iter().find(|finding| finding.code == "PP063");
+        found.expect("it is told in any case").blocks()
+    };
+    assert!(!blocks(""));
+    assert!(!blocks("debug_allow = [\"10.0.0.0/8\"]"));
+    assert!(blocks("debug_allow = [\"all\"]"));
 }
 
 #[test]

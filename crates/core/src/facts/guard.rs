@@ -78,6 +78,18 @@ pub struct UpstreamTls {
     pub ca: Option<String>,
 }
 
+impl Guard {
+    /// Returns whether a path is closed to those who have neither address nor password.
+    pub fn closes(&self, path: &str) -> bool {
+        let is_open = self.allow.contains(&Network::All) && self.users.is_empty();
+        let holds = |closed: &String| {
+            let below = path.strip_prefix(closed.trim_end_matches('/'));
+            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        !is_open && self.paths.iter().any(holds)
+    }
+}
+
 impl Network {
     /// Accepts `all`, an address, or an address and its bits: `10.0.0.0/8`.
     pub fn new(text: &str) -> Result<Self, NameError> {

@@ -1,13 +1,14 @@
 //! Sites as they really are: with TLS and nothing else, with HTTP/2, sending everybody to https,
 //! and renewing their certificates through whatever guanka puts in front.
 
+use std::io::Read;
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use guanka_world::prove::NotProven;
 
 use crate::nginx::{Wired, cookie};
-use crate::root::{self, DOMAIN, Root, has};
+use crate::root::{self, DOMAIN, Root, Running, has};
 
 const EXTENSION: &str = "include ROOT/www/server/panel/vhost/nginx/extension/shop/*.conf;
     root ROOT/www/wwwroot/shop;
@@ -67,6 +68,37 @@ fn a_site_with_tls_alone_is_installed_and_every_share_is_proven() {
         let headers = curl(port, "/headers", &["-d", "a=b"]);
         assert!(headers.contains("\"x-forwarded-proto\": \"https\""), "{headers}");
     }
+}
+
+#[test]
+fn no_request_over_http2_fails_while_the_share_moves() {
+    if !has(&["nginx", "openssl", "curl"]) {
+        return;
+    }
+    let site =
+        format!("server {{ listen 127.0.0.1:LISTEN ssl http2; server_name {DOMAIN}; EXTENSION }}");
+    let wired = Wired::on(root_with(&site).0, &root::proxy(cookie()));
+    let port = wired.root.listen;
+    let mut command = Command::new("curl");
+    command.args(["-sk", "--max-time", "60", "--http2", "-Z", "--parallel-max", "50"]);
+    command.args(["-o", "/dev/null", "-w", "%{http_code} %{http_version}\n", "-b", "sid=h2"]);
+    command.arg("--resolve").arg(format!("{DOMAIN}:{port}:127.0.0.1"));
+    command.arg(format!("https://{DOMAIN}:{port}/?[1-6000]"));
+    let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("curl runs"));
+    let mut output = running.0.stdout.take().expect("piped");
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        output.read_to_string(&mut text).map(|_| text)
+    });
+    let mut moves = 0;
+    while running.0.try_wait().expect("curl is a child").is_none() && moves < 1_000_000 {
+        wired.swap(if moves % 2 == 0 { 100 } else { 0 });
+        moves += 1;
+    }
+    let text = reader.join().expect("reads").expect("text");
+    let good = text.lines().filter(|line| *line == "200 2").count();
+    assert_eq!((good, text.lines().count()), (6000, 6000), "after {moves} moves");
+    assert!(moves > 20, "the share moved only {moves} times");
 }
 
 #[test]
