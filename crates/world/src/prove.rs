@@ -24,6 +24,7 @@ use crate::ports::{self, ArmPorts};
 use crate::proxy::share::{self, ShareError};
 use crate::proxy::{Listen, Nginx, Over, worker};
 use ask::Ask;
+use door::Reply;
 use log::{Line, Log};
 
 /// The secret of one run of probes or load. Only a value that the agent made up itself counts.
@@ -109,6 +110,16 @@ pub enum NotProven {
         status: u16,
         /// The log.
         log: PathBuf,
+    },
+    /// The site forces https and does not speak it on this machine.
+    #[error(
+        "{listen} sends every request to https, and the site listens nowhere here with TLS: where \
+         TLS ends at a CDN before it, browsers go round in circles; switch forced HTTPS off in \
+         the panel, force it at the CDN, and set proxy.forwarded_proto = \"https\""
+    )]
+    SentToHttps {
+        /// Who was asked.
+        listen: Listen,
     },
     /// Something answered before guanka's location chose an arm.
     #[error("a request was answered with {status} before an arm was chosen")]
@@ -225,12 +236,12 @@ pub fn prove(host: &HostRoot, question: &Question<'_>) -> Result<Proof, NotProve
         .map_err(|source| NotProven::Io { doing: "making a nonce".to_owned(), source })?;
     let asks = ask::asks(question);
     let mut rest = question.listens;
-    let (mut log, status) = loop {
+    let (mut log, listen, last) = loop {
         let [listen, others @ ..] = rest else { return Err(NotProven::NoListen) };
         rest = others;
         let log = Log::at_end(question.access_log).map_err(log_error)?;
         match ask_all(question, *listen, others, &asks, &nonce) {
-            Ok(Some(status)) => break (log, status),
+            Ok(Some(last)) => break (log, *listen, last),
             Ok(None) => {}
             Err(_) if !others.is_empty() => {}
             Err(source) => return Err(NotProven::NoAnswer { listen: *listen, source }),
@@ -238,7 +249,11 @@ pub fn prove(host: &HostRoot, question: &Question<'_>) -> Result<Proof, NotProve
     };
     let lines = log.lines_of(&nonce, asks.len(), question.limit).map_err(log_error)?;
     if lines.len() < asks.len() {
-        return Err(NotProven::NotLogged { status, log: question.access_log.to_owned() });
+        let log = question.access_log.to_owned();
+        return Err(match last.sends_to_https() {
+            true => NotProven::SentToHttps { listen },
+            false => NotProven::NotLogged { status: last.status, log },
+        });
     }
     let mut seen = Vec::new();
     for line in &lines {
@@ -253,7 +268,7 @@ pub fn prove(host: &HostRoot, question: &Question<'_>) -> Result<Proof, NotProve
     Ok(Proof { nonce, green: question.green, seen, arms })
 }
 
-/// Sends every probe to one address and returns the last status; `None` where the address only
+/// Sends every probe to one address and returns the last answer; `None` where the address only
 /// sends its askers on to https and one of the others speaks that.
 fn ask_all(
     question: &Question<'_>,
@@ -261,19 +276,17 @@ fn ask_all(
     others: &[Listen],
     asks: &[Ask],
     nonce: &Nonce,
-) -> io::Result<Option<u16>> {
+) -> io::Result<Option<Reply>> {
     let has_tls = others.iter().any(|other| other.over == Over::Tls);
-    let mut status = 0;
+    let mut last = None;
     for ask in asks {
         let reply = ask.send(question, listen, nonce)?;
-        let is_sent_on = matches!(reply.status, 301 | 302 | 303 | 307 | 308)
-            && reply.location.is_some_and(|to| to.starts_with("https:"));
-        if is_sent_on && listen.over == Over::Plain && has_tls {
+        if reply.sends_to_https() && listen.over == Over::Plain && has_tls {
             return Ok(None);
         }
-        status = reply.status;
+        last = Some(reply);
     }
-    Ok(Some(status))
+    last.map(Some).ok_or_else(|| io::Error::other("there was nothing to ask"))
 }
 
 /// Returns the arms that get requests at a share.
@@ -344,6 +357,11 @@ impl NotProven {
             Self::NotLogged { status, log } => {
                 format!("站点返回了 {status},但 {} 中没有对应的一行", log.display())
             }
+            Self::SentToHttps { listen } => format!(
+                "{listen} 把所有请求重定向到 https,而站点在本机没有 TLS 监听:若 TLS 在前面的 CDN \
+                 终止,浏览器会无限重定向;请在面板关闭强制 HTTPS,改在 CDN 上强制,并设 \
+                 proxy.forwarded_proto = \"https\""
+            ),
             Self::NoArm { status } => format!("请求在选择臂之前就被应答({status})"),
             Self::Permission { user, path } => {
                 format!("nginx 用户 {user} 无权查看 {},请求会全部走 blue", path.display())

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use guanka_core::facts::declared::{
-    App, Build, Declared, Environment, Gates, Kind, ListenBy, Logs, Manager, Probe, Process, Proxy,
-    Sticky,
+    App, Build, Declared, Environment, ForwardedProto, Gates, Kind, ListenBy, Logs, Manager, Probe,
+    Process, Proxy, Sticky,
 };
 use guanka_core::facts::guard::Guard;
 use guanka_core::name::{Domain, ServiceName};
@@ -98,6 +98,7 @@ fn declared(include: &[&str]) -> Declared {
             upload_max: Bytes(1 << 20),
             read_timeout: Millis::from_secs(12),
             keepalive: Millis::from_secs(30),
+            forwarded_proto: ForwardedProto::Scheme,
             streams: Vec::new(),
             stream_timeout: Millis::from_secs(3600),
             debug: Guard::default(),

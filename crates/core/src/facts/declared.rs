@@ -181,6 +181,9 @@ pub struct Proxy {
     /// The paths of profiler and variables, closed to the outside.
     #[serde(default)]
     pub debug: Guard,
+    /// What the program is told of the scheme that the user asked with.
+    #[serde(default)]
+    pub forwarded_proto: ForwardedProto,
     /// The metrics, closed to the outside; `None` when there are none to fetch through nginx.
     #[serde(default)]
     pub metrics: Option<Metrics>,
@@ -188,6 +191,17 @@ pub struct Proxy {
 
 const fn hour() -> Millis {
     Millis::from_secs(3600)
+}
+
+/// What a program is told of the scheme that a user asked with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardedProto {
+    /// The scheme at nginx.
+    #[default]
+    Scheme,
+    /// Always https: TLS ends before nginx, at a CDN or another balancer.
+    Https,
 }
 
 /// What keeps a user on one arm.

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use guanka_core::facts::declared::{Proxy, Sticky};
+use guanka_core::facts::declared::{ForwardedProto, Proxy, Sticky};
 use guanka_core::facts::guard::{Guard, Metrics, MetricsFrom, Network, PasswordLine, UpstreamTls};
 use guanka_core::name::Domain;
 use guanka_core::say::Said;
@@ -24,6 +24,10 @@ pub(super) fn proxy(reader: &mut Reader<'_, '_>) -> Option<Proxy> {
         upload_max: reader.size(PROXY, "upload_max")?,
         read_timeout: reader.duration(PROXY, "read_timeout")?,
         keepalive: reader.duration(PROXY, "keepalive")?,
+        forwarded_proto: match reader.word(PROXY, "forwarded_proto", &["scheme", "https"])? {
+            word if word == "https" => ForwardedProto::Https,
+            _ => ForwardedProto::Scheme,
+        },
         streams: reader.each(PROXY, "streams", route_path),
         stream_timeout: reader.duration(PROXY, "stream_timeout")?,
         debug: Guard {

@@ -29,6 +29,15 @@ pub(super) const KEYS: &[Key] = &[
         ),
     ),
     key(
+        "forwarded_proto",
+        KeyKind::Word(&["scheme", "https"]),
+        "scheme",
+        t(
+            "X-Forwarded-Proto:nginx 处的协议;TLS 在前面的 CDN 终止时写 https",
+            "X-Forwarded-Proto: the scheme at nginx, or https where a CDN before it ends TLS",
+        ),
+    ),
+    key(
         "streams",
         KeyKind::Texts,
         "[]",

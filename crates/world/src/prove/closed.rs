@@ -11,11 +11,12 @@ use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
 use guanka_core::say::Said;
 
+use super::Nonce;
 use super::door::{self, Reply, Wanted};
 use crate::hostroot::HostRoot;
 use crate::ports::ArmPorts;
 use crate::proxy::reach::{Path, Way, ways};
-use crate::proxy::{Listen, Nginx, Over};
+use crate::proxy::{Listen, NONCE_HEADER, Nginx, Over};
 
 /// How long one answer may take.
 const LIMIT: Millis = Millis::from_secs(3);
@@ -88,12 +89,14 @@ struct Rule<'a> {
     has_users: bool,
 }
 
-/// Asks for everything that is closed in every way that leads to an arm.
+/// Asks for everything that is closed in every way that leads to an arm. The nonce tells these
+/// questions from users' where one of them ends in the access log.
 pub fn prove(
     host: &HostRoot,
     service: &ServiceName,
     proxy: &Proxy,
     ports: ArmPorts,
+    nonce: &Nonce,
 ) -> Result<Closed, Open> {
     let rules = rules(proxy);
     let Some(nginx) = Nginx::find(host).filter(|_| !rules.is_empty()) else {
@@ -108,7 +111,7 @@ pub fn prove(
             closed.unasked += usize::from(way.listens.is_empty());
             let paths: Vec<Path> = way.paths_to(&rule.page).iter().flat_map(detours).collect();
             for listen in &way.listens {
-                let asked = Asked { rule, way, listen: *listen, pages: &pages };
+                let asked = Asked { rule, way, listen: *listen, pages: &pages, nonce };
                 asked.everything(&askers, &paths, &mut closed)?;
             }
             passwords(rule, way, &askers, &mut closed.questions)?;
@@ -193,6 +196,7 @@ struct Asked<'a> {
     way: &'a Way,
     listen: Listen,
     pages: &'a [Vec<u8>],
+    nonce: &'a Nonce,
 }
 
 impl Asked<'_> {
@@ -210,7 +214,8 @@ impl Asked<'_> {
                 }
                 closed.questions += 1;
                 let text = path.text.as_str();
-                let wanted = Wanted { name: &self.way.name, path: text, headers: String::new() };
+                let headers = format!("{NONCE_HEADER}: {}\r\n", self.nonce.as_str());
+                let wanted = Wanted { name: &self.way.name, path: text, headers };
                 match door::ask(self.listen, Some(*from), &wanted, LIMIT) {
                     Ok(reply) if gets_through(&reply, path, self.pages) => {
                         return Err(self.open(text, *from, reply.status));

@@ -32,6 +32,14 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
 }
 
+impl Reply {
+    /// Returns whether the asker is only told to come back with https.
+    pub(super) fn sends_to_https(&self) -> bool {
+        matches!(self.status, 301 | 302 | 303 | 307 | 308)
+            && self.location.as_ref().is_some_and(|to| to.starts_with("https:"))
+    }
+}
+
 /// Asks once and returns the answer; all of it within the limit.
 pub(super) fn ask(
     listen: Listen,

@@ -2,6 +2,7 @@
 //! answers stream and those that are closed to the outside. Every directive that a guanka location
 //! must set is set here.
 
+use guanka_core::facts::declared::ForwardedProto;
 use guanka_core::facts::guard::{Metrics, MetricsFrom, Network, UpstreamTls};
 
 use super::render::{Intent, NONCE_HEADER, millis};
@@ -40,7 +41,7 @@ fn main_location(intent: &Intent) -> Vec<Node> {
     ];
     inner.extend(to_the_arm(intent));
     inner.extend(proxy_settings(intent));
-    inner.extend(headers(&intent.service.underscored()));
+    inner.extend(headers(intent));
     inner.push(Node::line(["access_log".into(), (&intent.access_log).into(), "guanka".into()]));
     // A location's own access_log switches the site's off; the panel's statistics need it.
     for log in &intent.site_logs {
@@ -145,7 +146,7 @@ fn one(intent: &Intent, metrics: &Metrics, path: &str) -> Node {
         }
     }
     inner.extend(proxy_settings(intent));
-    inner.extend(headers(&intent.service.underscored()));
+    inner.extend(headers(intent));
     inner.push(Node::line(["access_log".into(), "off".into()]));
     // net/http: what lies below a path that ends with a slash is the same handler's.
     let modifier = if path.ends_with('/') { "^~" } else { "=" };
@@ -188,7 +189,12 @@ fn proxy_settings(intent: &Intent) -> Vec<Node> {
 }
 
 /// Returns the full list of headers: one that is set here drops all inherited ones.
-fn headers(name: &str) -> Vec<Node> {
+fn headers(intent: &Intent) -> Vec<Node> {
+    let name = intent.service.underscored();
+    let proto = match intent.forwarded_proto {
+        ForwardedProto::Scheme => "$scheme",
+        ForwardedProto::Https => "https",
+    };
     let set = |header: &'static str, value: Word| {
         Node::line(["proxy_set_header".into(), header.into(), value])
     };
@@ -196,7 +202,7 @@ fn headers(name: &str) -> Vec<Node> {
         set("Host", "$host".into()),
         set("X-Real-IP", "$remote_addr".into()),
         set("X-Forwarded-For", "$proxy_add_x_forwarded_for".into()),
-        set("X-Forwarded-Proto", "$scheme".into()),
+        set("X-Forwarded-Proto", proto.into()),
         set("X-Forwarded-Host", "$host".into()),
         set("X-Request-Id", "$request_id".into()),
         set("Upgrade", "$http_upgrade".into()),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use guanka_core::facts::declared::ForwardedProto;
 use guanka_core::facts::guard::{Guard, Metrics, MetricsFrom, Network, UpstreamTls};
 use guanka_core::name::Domain;
 
@@ -50,6 +51,14 @@ fn the_location_overrides_the_panels_cache_and_replays() {
         }
         assert!(!text.contains("add_header"));
     }
+}
+
+#[test]
+fn a_program_behind_a_cdn_is_told_https() {
+    let mut intent = intent(Key::Client, LocationForm::Regex);
+    assert!(text(&intent).contains("    proxy_set_header X-Forwarded-Proto $scheme;"));
+    intent.forwarded_proto = ForwardedProto::Https;
+    assert!(text(&intent).contains("    proxy_set_header X-Forwarded-Proto https;"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Two of the three nginx files of a service: the host's log format, and the http-level upstreams
 //! and slots. The site's location is in `location.rs`.
 
+use guanka_core::facts::declared::ForwardedProto;
 use guanka_core::facts::guard::{Guard, Metrics};
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::{Bytes, Millis};
@@ -62,6 +63,7 @@ pub(super) struct Intent {
     pub(super) live: PlainPath,
     pub(super) access_log: PlainPath,
     pub(super) site_logs: Vec<SiteLog>,
+    pub(super) forwarded_proto: ForwardedProto,
     /// Paths that stream, as the source writes them.
     pub(super) streams: Vec<String>,
     pub(super) stream_timeout: Millis,
@@ -156,6 +158,7 @@ pub(super) fn millis(time: Millis) -> Word {
 pub(super) mod tests {
     use std::path::Path;
 
+    use guanka_core::facts::declared::ForwardedProto;
     use guanka_core::facts::guard::Guard;
     use guanka_core::name::ServiceName;
     use guanka_core::quantity::{Bytes, Millis};
@@ -179,6 +182,7 @@ pub(super) mod tests {
             live: path("/var/lib/guanka/shop-api.prod/live"),
             access_log: path("/www/wwwlogs/guanka/shop-api.prod.json"),
             site_logs: Vec::new(),
+            forwarded_proto: ForwardedProto::Scheme,
             streams: Vec::new(),
             stream_timeout: Millis(3_600_000),
             debug: Guard::default(),

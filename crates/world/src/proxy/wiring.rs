@@ -135,6 +135,7 @@ pub fn plan(
         live: PlainPath::new(&host.live(service))?,
         access_log: PlainPath::new(&access_log)?,
         site_logs: site.logs,
+        forwarded_proto: proxy.forwarded_proto,
         streams: proxy.streams.clone(),
         stream_timeout: proxy.stream_timeout,
         debug: proxy.debug.clone(),

@@ -10,6 +10,7 @@ use guanka_core::facts::declared::Proxy;
 use guanka_core::facts::guard::{Guard, Metrics, MetricsFrom, Network, PasswordLine, UpstreamTls};
 use guanka_core::name::{Arm, Domain};
 use guanka_world::ports;
+use guanka_world::prove::Nonce;
 use guanka_world::prove::closed::{self, Closed, Open};
 use guanka_world::proxy::{self, Applied, Nginx};
 
@@ -30,7 +31,8 @@ fn with_debug(allow: &[&str], users: &[&str]) -> Proxy {
 }
 
 fn prove(wired: &Wired, proxy: &Proxy) -> Result<Closed, Open> {
-    closed::prove(&wired.root.host, &service(), proxy, wired.ports)
+    let nonce = Nonce::fresh().expect("random");
+    closed::prove(&wired.root.host, &service(), proxy, wired.ports, &nonce)
 }
 
 /// Installs again with other settings.

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use guanka_core::facts::declared::{Logs, Proxy, Sticky};
+use guanka_core::facts::declared::{ForwardedProto, Logs, Proxy, Sticky};
 use guanka_core::facts::guard::Guard;
 use guanka_core::facts::release::{MANIFEST_SCHEMA, Manifest, ReleaseFile};
 use guanka_core::name::{Arm, Digest, Domain, ServiceName};
@@ -83,6 +83,7 @@ pub(crate) fn proxy(sticky: Sticky) -> Proxy {
         upload_max: Bytes(1 << 20),
         read_timeout: Millis(15_000),
         keepalive: Millis(30_000),
+        forwarded_proto: ForwardedProto::Scheme,
         streams: Vec::new(),
         stream_timeout: Millis::from_secs(3600),
         debug: Guard::default(),
