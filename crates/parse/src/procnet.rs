@@ -1,4 +1,5 @@
-//! Parses `/proc/net/tcp` and `/proc/net/tcp6`.
+//! Parses `/proc/net/tcp` and `/proc/net/tcp6`, and the machine's own addresses out of
+//! `/proc/net/fib_trie`.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -34,6 +35,21 @@ pub enum State {
 /// Reads the table, of either family. Lines that cannot be read are left out.
 pub fn read(text: &str) -> Vec<Socket> {
     text.lines().filter_map(socket).take(SOCKETS_MAX).collect()
+}
+
+/// Reads the machine's own IPv4 addresses, the loopback's left out, in order and each once.
+pub fn own_addresses(text: &str) -> Vec<Ipv4Addr> {
+    let mut found = std::collections::BTreeSet::new();
+    let mut last: Option<Ipv4Addr> = None;
+    for line in text.lines().take(SOCKETS_MAX) {
+        let line = line.trim();
+        if let Some(address) = line.strip_prefix("|-- ") {
+            last = address.parse().ok();
+        } else if line == "/32 host LOCAL" {
+            found.extend(last.filter(|address| !address.is_loopback()));
+        }
+    }
+    found.into_iter().collect()
 }
 
 fn socket(line: &str) -> Option<Socket> {
@@ -124,5 +140,18 @@ mod tests {
             let _ = read(&String::from_utf8_lossy(&chosen));
             Ok(())
         });
+    }
+
+    #[test]
+    fn own_addresses_are_those_that_are_local_to_this_machine() {
+        let text = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n\
+            \x20    |-- 10.0.0.0\n        /24 link UNICAST\n     |-- 10.0.0.5\n\
+            \x20       /32 host LOCAL\n     |-- 10.0.0.255\n        /32 link BROADCAST\n\
+            \x20    |-- 127.0.0.1\n        /32 host LOCAL\nLocal:\n     |-- 10.0.0.5\n\
+            \x20       /32 host LOCAL\n     |-- x\n        /32 host LOCAL\n";
+        assert_eq!(
+            super::own_addresses(text),
+            ["10.0.0.5".parse::<super::Ipv4Addr>().expect("one")]
+        );
     }
 }

@@ -74,9 +74,23 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 
 /// Replaces a file's content in one step; mode is set explicitly, whatever the umask.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_for_group(path, content, mode, None)
+}
+
+/// Replaces a file's content in one step and gives it to a group before anybody can see it.
+pub fn replace_for_group(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    group: Option<u32>,
+) -> io::Result<()> {
     clear_beside(path)?;
     let beside = beside(path)?;
-    let written = write_synced(&beside, content, mode);
+    let written = write_synced(&beside, content, mode).and_then(|()| match group {
+        // A change of owner takes some bits of the mode away, none of those that are used here.
+        Some(_) => std::os::unix::fs::chown(&beside, None, group),
+        None => Ok(()),
+    });
     if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
         let _ = fs::remove_file(&beside);
         return Err(error);

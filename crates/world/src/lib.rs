@@ -24,4 +24,5 @@ pub mod releases;
 pub mod rotate;
 pub mod signals;
 pub mod store;
+pub mod tls;
 pub mod transport;

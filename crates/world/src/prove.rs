@@ -2,11 +2,12 @@
 //! are found in the access log, and the arm that served them runs the release's own binary.
 
 mod ask;
+pub mod closed;
+mod door;
 mod log;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use guanka_core::facts::declared::Sticky;
@@ -21,7 +22,9 @@ use crate::hash;
 use crate::hostroot::HostRoot;
 use crate::ports::{self, ArmPorts};
 use crate::proxy::share::{self, ShareError};
-use crate::proxy::{Nginx, worker};
+use crate::proxy::{Listen, Nginx, Over, worker};
+use ask::Ask;
+use door::Reply;
 use log::{Line, Log};
 
 /// The secret of one run of probes or load. Only a value that the agent made up itself counts.
@@ -36,8 +39,9 @@ pub struct Question<'a> {
     pub service: &'a ServiceName,
     /// The site's domain.
     pub domain: &'a Domain,
-    /// A plain HTTP address of the site.
-    pub listen: SocketAddr,
+    /// Where the site can be asked. One that sends its askers to https is passed over for one with
+    /// TLS.
+    pub listens: &'a [Listen],
     /// The service's access log.
     pub access_log: &'a Path,
     /// What keeps a user on one arm.
@@ -93,11 +97,14 @@ pub struct Served {
 /// Why nothing is proven, by its cause.
 #[derive(Debug, thiserror::Error)]
 pub enum NotProven {
+    /// The site can be asked nowhere.
+    #[error("the site listens at no IPv4 address of this machine that HTTP can be asked at")]
+    NoListen,
     /// The site did not answer.
     #[error("{listen} did not answer: {source}")]
     NoAnswer {
         /// Who was asked.
-        listen: SocketAddr,
+        listen: Listen,
         /// Why not.
         source: io::Error,
     },
@@ -108,6 +115,16 @@ pub enum NotProven {
         status: u16,
         /// The log.
         log: PathBuf,
+    },
+    /// The site forces https and does not speak it on this machine.
+    #[error(
+        "{listen} sends every request to https, and the site listens nowhere here with TLS: where \
+         TLS ends at a CDN before it, browsers go round in circles; switch forced HTTPS off in \
+         the panel, force it at the CDN, and set proxy.forwarded_proto = \"https\""
+    )]
+    SentToHttps {
+        /// Who was asked.
+        listen: Listen,
     },
     /// Something answered before guanka's location chose an arm.
     #[error("a request was answered with {status} before an arm was chosen")]
@@ -222,17 +239,26 @@ pub fn prove(host: &HostRoot, question: &Question<'_>) -> Result<Proof, NotProve
     };
     let nonce = Nonce::fresh()
         .map_err(|source| NotProven::Io { doing: "making a nonce".to_owned(), source })?;
-    let mut log = Log::at_end(question.access_log).map_err(log_error)?;
-    let mut status = 0;
     let asks = ask::asks(question);
-    for ask in &asks {
-        status = ask
-            .send(question, &nonce)
-            .map_err(|source| NotProven::NoAnswer { listen: question.listen, source })?;
-    }
+    let mut rest = question.listens;
+    let (mut log, listen, last) = loop {
+        let [listen, others @ ..] = rest else { return Err(NotProven::NoListen) };
+        rest = others;
+        let log = Log::at_end(question.access_log).map_err(log_error)?;
+        match ask_all(question, *listen, others, &asks, &nonce) {
+            Ok(Some(last)) => break (log, *listen, last),
+            Ok(None) => {}
+            Err(_) if !others.is_empty() => {}
+            Err(source) => return Err(NotProven::NoAnswer { listen: *listen, source }),
+        }
+    };
     let lines = log.lines_of(&nonce, asks.len(), question.limit).map_err(log_error)?;
     if lines.len() < asks.len() {
-        return Err(NotProven::NotLogged { status, log: question.access_log.to_owned() });
+        let log = question.access_log.to_owned();
+        return Err(match last.sends_to_https() {
+            true => NotProven::SentToHttps { listen },
+            false => NotProven::NotLogged { status: last.status, log },
+        });
     }
     let mut seen = Vec::new();
     for line in &lines {
@@ -245,6 +271,27 @@ pub fn prove(host: &HostRoot, question: &Question<'_>) -> Result<Proof, NotProve
     let arms = arms.into_iter().map(|arm| Ok((arm, who_serves(question, arm)?)));
     let arms = arms.collect::<Result<_, NotProven>>()?;
     Ok(Proof { nonce, green: question.green, seen, arms })
+}
+
+/// Sends every probe to one address and returns the last answer; `None` where the address only
+/// sends its askers on to https and one of the others speaks that.
+fn ask_all(
+    question: &Question<'_>,
+    listen: Listen,
+    others: &[Listen],
+    asks: &[Ask],
+    nonce: &Nonce,
+) -> io::Result<Option<Reply>> {
+    let has_tls = others.iter().any(|other| other.over == Over::Tls);
+    let mut last = None;
+    for ask in asks {
+        let reply = ask.send(question, listen, nonce)?;
+        if reply.sends_to_https() && listen.over == Over::Plain && has_tls {
+            return Ok(None);
+        }
+        last = Some(reply);
+    }
+    last.map(Some).ok_or_else(|| io::Error::other("there was nothing to ask"))
 }
 
 /// Returns the arms that get requests at a share.
@@ -316,10 +363,16 @@ impl NotProven {
     /// Returns the sentence for people.
     pub fn said(&self) -> Said {
         let zh = match self {
+            Self::NoListen => "站点没有可从本机用 HTTP 访问的 IPv4 监听地址".to_owned(),
             Self::NoAnswer { listen, source } => format!("{listen} 没有应答:{source}"),
             Self::NotLogged { status, log } => {
                 format!("站点返回了 {status},但 {} 中没有对应的一行", log.display())
             }
+            Self::SentToHttps { listen } => format!(
+                "{listen} 把所有请求重定向到 https,而站点在本机没有 TLS 监听:若 TLS 在前面的 CDN \
+                 终止,浏览器会无限重定向;请在面板关闭强制 HTTPS,改在 CDN 上强制,并设 \
+                 proxy.forwarded_proto = \"https\""
+            ),
             Self::NoArm { status } => format!("请求在选择臂之前就被应答({status})"),
             Self::Permission { user, path } => {
                 format!("nginx 用户 {user} 无权查看 {},请求会全部走 blue", path.display())

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use guanka_core::facts::declared::{
-    App, Build, Declared, Environment, Gates, Kind, Limits, ListenBy, Liveness, LogPlace, Logs,
-    Manager, Probe, Process, Proxy, Releases, Sticky,
+    App, Build, Declared, Environment, ForwardedProto, Gates, Kind, Limits, ListenBy, Liveness,
+    LogPlace, Logs, Manager, Probe, Process, Proxy, Releases, Sticky,
 };
+use guanka_core::facts::guard::Guard;
 use guanka_core::name::{Domain, ServiceName};
 use guanka_core::quantity::{Bytes, Millis};
 use guanka_world::build::verify::{self, Cgo, Expected, Refusal};
@@ -99,6 +100,11 @@ fn declared(include: &[&str]) -> Declared {
             upload_max: Bytes(1 << 20),
             read_timeout: Millis::from_secs(12),
             keepalive: Millis::from_secs(30),
+            forwarded_proto: ForwardedProto::Scheme,
+            streams: Vec::new(),
+            stream_timeout: Millis::from_secs(3600),
+            debug: Guard::default(),
+            metrics: None,
         },
         logs: Logs {
             rotate: Bytes(100 << 20),

@@ -136,6 +136,18 @@ fn exposure(facts: &Facts, listen: &GoListen) -> (Exposure, Option<Evidence>) {
         Fact::Unknown(_) | Fact::Conflict(_) => None,
     };
     let is_loopback = known.is_some_and(|addr| proxying::is_loopback(subject::host_of(addr)));
+    if let Some(declared) = &facts.declared
+        && (known.is_none() || is_loopback)
+        && declared.proxy.debug.closes("/debug/pprof/")
+    {
+        // An arm listens where guanka says, on the loopback, and guanka's own location is proven.
+        let span = declared.spans.get("proxy.domain");
+        let says = Said::new(
+            "guanka 在 nginx 中不对外开放此路径,安装时逐站点验证",
+            "guanka closes this path in nginx and proves it at the install",
+        );
+        return (Exposure::GuardedProxy, span.map(|span| Evidence::at(span, says)));
+    }
     if let Some(location) = through_nginx(facts, known) {
         let says = Said::new("经此 location 可达", "reached through this location");
         let evidence = Evidence::at(&location.pass.span, says);

@@ -5,6 +5,7 @@ pub mod binary;
 pub mod declared;
 pub mod gomod;
 pub mod gosource;
+pub mod guard;
 pub mod host;
 pub mod nginx;
 pub mod release;

@@ -106,7 +106,7 @@ impl Nginx {
         for server in self.servers() {
             for location in server.inner().iter().filter(|d| d.name == "location") {
                 let scopes = vec![location.inner(), server.inner(), self.http()];
-                collect_passes(location, server, &scopes, &mut found);
+                collect_passes(location, location, server, &scopes, &mut found);
             }
         }
         found
@@ -186,6 +186,7 @@ pub fn parse_time(text: &str) -> Option<Millis> {
 
 fn collect_passes<'a>(
     block: &'a Directive,
+    location: &'a Directive,
     server: &'a Directive,
     scopes: &[&'a [Directive]],
     found: &mut Vec<ProxyLocation<'a>>,
@@ -194,14 +195,16 @@ fn collect_passes<'a>(
         match directive.name.as_str() {
             "proxy_pass" => found.push(ProxyLocation {
                 pass: directive,
-                location: block,
+                location,
                 server,
                 scopes: scopes.to_vec(),
             }),
             "location" | "if" | "limit_except" => {
                 let mut inner = vec![directive.inner()];
                 inner.extend_from_slice(scopes);
-                collect_passes(directive, server, &inner, found);
+                // A condition is no location of its own.
+                let own = if directive.name == "location" { directive } else { location };
+                collect_passes(directive, own, server, &inner, found);
             }
             _ => {}
         }

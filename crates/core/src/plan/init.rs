@@ -3,8 +3,8 @@
 //! Whether the text is accepted is the parser's affair; the command asks it before writing.
 
 mod gaps;
-mod reading;
-mod routes;
+pub(super) mod reading;
+pub(super) mod routes;
 mod writing;
 
 use crate::facts::gomod::GoMod;

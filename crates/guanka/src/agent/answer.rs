@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use guanka_core::facts::declared::Proxy;
 use guanka_core::facts::release::Manifest;
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::rollout::desired::Drift;
@@ -14,12 +15,13 @@ use guanka_world::transport::server::Session;
 use guanka_world::transport::wire::{
     Answer, ArmView, CanaryView, FailedKind, HostView, PROTOCOL, Request,
 };
-use guanka_world::{clock, files, process, proxy};
+use guanka_world::{clock, files, process, prove, proxy};
 
 use super::effects::{could_not, fenced};
+use super::hands::UNFIT;
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
-use super::verb::Verb;
+use super::verb::{Reply, Verb};
 use super::{effects, lease, liveness};
 
 /// Answers one request.
@@ -58,13 +60,9 @@ pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session
                 answer
             })
         }
-        Request::Install { service, epoch } => guarded(agent, &service, epoch, |agent, service| {
-            let _doing = lock(&service.doing);
-            let name = service.name.clone();
-            let answer = agent.hands.answer(&Verb::Install { service: name, epoch });
-            service.look(agent);
-            answer
-        }),
+        Request::Install { service, epoch } => {
+            guarded(agent, &service, epoch, |agent, service| install(agent, service, epoch))
+        }
         Request::Remove { service, epoch } => {
             guarded(agent, &service, epoch, |agent, service| remove(agent, service, epoch))
         }
@@ -184,6 +182,17 @@ fn stage(
     agent.hands.answer_with_files(&Verb::Stage { service, epoch, manifest }, &mut files)
 }
 
+/// Has a service put behind nginx, and proves that what is to be closed is.
+fn install(agent: &Agent, service: &Service, epoch: u64) -> Answer {
+    let _doing = lock(&service.doing);
+    let answer = agent.hands.answer(&Verb::Install { service: service.name.clone(), epoch });
+    service.look(agent);
+    match (answer, service.settings()) {
+        (Answer::Done, Some(settings)) => closed(agent, service, &settings.declared.proxy),
+        (other, _) => other,
+    }
+}
+
 /// Takes a service off the host, and forgets what was kept of it here.
 fn remove(agent: &Agent, service: &Service, epoch: u64) -> Answer {
     let _doing = lock(&service.doing);
@@ -194,6 +203,36 @@ fn remove(agent: &Agent, service: &Service, epoch: u64) -> Answer {
     let gone = files::remove_tree(&agent.host.worker_service(&service.name));
     agent.forget(&service.name);
     gone.map_or_else(|error| could_not(&error.to_string()), |()| Answer::Done)
+}
+
+/// Proves that what is closed to the outside is closed, whoever else's site leads to an arm.
+fn closed(agent: &Agent, service: &Service, proxy: &Proxy) -> Answer {
+    let Some(ports) = service.ports() else { return could_not("the service has no ports") };
+    let ways = match agent.hands.ask(&Verb::Ways { service: service.name.clone() }) {
+        Ok(Reply::Ways(ways)) => ways,
+        Ok(_) => return could_not(UNFIT),
+        Err(error) => return could_not(&error.to_string()),
+    };
+    let nonce = match prove::Nonce::fresh() {
+        Ok(nonce) => nonce,
+        Err(error) => return could_not(&error.to_string()),
+    };
+    // Known as ours before the first question, so that none counts as a user's.
+    lock(&service.log).ours.insert(nonce.as_str().to_owned());
+    match prove::closed::prove(&ways, proxy, ports, &nonce) {
+        Ok(found) => {
+            let detail = serde_json::json!({
+                "questions": found.questions, "unasked": found.unasked,
+            });
+            agent.note(&service.name, "closed-paths-proven", detail);
+            Answer::Done
+        }
+        Err(open) => {
+            let detail = serde_json::json!({ "cause": open.to_string() });
+            agent.note(&service.name, "closed-path-open", detail);
+            Answer::Failed { kind: FailedKind::CouldNot, why: open.said(), next: open.next() }
+        }
+    }
 }
 
 fn observe(agent: &Agent, name: &ServiceName) -> Answer {

@@ -13,6 +13,7 @@ use guanka_world::managers::spec::ArmSpec;
 use guanka_world::managers::systemd::Systemd;
 use guanka_world::managers::{self, credentials, users};
 use guanka_world::ports::ArmPorts;
+use guanka_world::proxy::Readers;
 use guanka_world::transport::wire::HostChange;
 use guanka_world::{files, ports, proxy};
 
@@ -40,12 +41,18 @@ pub(crate) fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostCh
             Some(text) if *text == file.text => '=',
             Some(_) => '~',
         };
+        // Passwords are not shown, their hashes neither.
+        let is_shown = file.readers == Readers::All;
         changes.push(HostChange {
             what: file.path.display().to_string(),
             sign,
-            before,
-            after: Some(file.text.clone()),
-            says: Said::new("nginx 配置片段", "a piece of nginx configuration"),
+            before: before.filter(|_| is_shown),
+            after: is_shown.then(|| file.text.clone()),
+            says: if is_shown {
+                Said::new("nginx 配置片段", "a piece of nginx configuration")
+            } else {
+                Said::new("口令文件,仅 nginx 可读", "users and hashes, for nginx alone")
+            },
         });
     }
     changes.push(HostChange {
@@ -57,6 +64,13 @@ pub(crate) fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostCh
     });
     changes.extend(memory(host, declared));
     changes.extend(kept(host, declared, allotted)?);
+    changes.extend(wiring.notes.iter().map(|note| HostChange {
+        what: declared.proxy.domain.to_string(),
+        sign: '=',
+        before: None,
+        after: None,
+        says: note.clone(),
+    }));
     Ok(changes)
 }
 

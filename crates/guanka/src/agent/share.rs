@@ -64,8 +64,7 @@ pub(super) fn prove(
     let declared = &settings.declared;
     let view = agent.hands.view(&service.name)?;
     let ports = view.ports.ok_or("the service has no ports")?;
-    let listen = *view.listens.first().ok_or("the site has no plain address to ask")?;
-    let access_log = view.access_log.ok_or("the service has no access log")?;
+    let access_log = view.access_log.clone().ok_or("the service has no access log")?;
     let programs = programs(agent, service)?;
     let expected = programs.iter().map(|(arm, program)| (*arm, program.expected.clone())).collect();
     let serving = |arm: Arm| -> io::Result<Option<(u32, Digest)>> {
@@ -78,7 +77,7 @@ pub(super) fn prove(
         &Question {
             service: &service.name,
             domain: &declared.proxy.domain,
-            listen,
+            listens: &view.listens,
             access_log: &access_log,
             sticky: &declared.proxy.sticky,
             ports,

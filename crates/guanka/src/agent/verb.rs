@@ -15,7 +15,7 @@ use guanka_core::say::Said;
 use guanka_world::logs::{From, Unfinished};
 use guanka_world::managers::ArmStatus;
 use guanka_world::ports::ArmPorts;
-use guanka_world::proxy::SiteAddress;
+use guanka_world::proxy::{Listen, Way};
 use guanka_world::transport::wire::Answer;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,8 @@ pub(super) enum Verb {
     View { service: ServiceName },
     /// Which program serves each arm, and which one should.
     Programs { service: ServiceName },
+    /// Every location of nginx's that leads to the service's arms.
+    Ways { service: ServiceName },
     /// What is known of the host: `Answer::HostFacts`.
     HostFacts,
     /// A page of an arm's output: `Answer::LogPage`.
@@ -120,6 +122,8 @@ pub(super) enum Reply {
     Notes(Vec<(ServiceName, Note)>),
     /// How a service stands.
     View(Box<View>),
+    /// The ways through nginx.
+    Ways(Vec<Way>),
     /// Who serves.
     Programs(BTreeMap<Arm, Program>),
 }
@@ -132,7 +136,7 @@ pub(super) struct View {
     /// The access log, once the service is installed.
     pub(super) access_log: Option<PathBuf>,
     /// Where the site can be asked.
-    pub(super) listens: Vec<SiteAddress>,
+    pub(super) listens: Vec<Listen>,
     /// The arms.
     pub(super) arms: BTreeMap<Arm, ArmSeen>,
     /// The highest epoch seen.

@@ -394,9 +394,9 @@ mod tests {
     const OWN: &str = "http {\nproxy_cache cache_one;\n\
         proxy_next_upstream error http_500;\n\
         map $http_upgrade $guanka_shop_demo_connection { default upgrade; \"\" \"\"; }\n\
-        upstream guanka_shop_demo_blue {\nserver 127.0.0.1:18000 max_fails=1;\n\
+        upstream guanka_shop_demo_blue {\nserver 127.0.0.1:18000 max_fails=0;\n\
         server 127.0.0.1:18001 backup;\nkeepalive 64;\nkeepalive_timeout 30000ms;\n}\n\
-        upstream guanka_shop_demo_green {\nserver 127.0.0.1:18001 max_fails=1;\n\
+        upstream guanka_shop_demo_green {\nserver 127.0.0.1:18001 max_fails=0;\n\
         server 127.0.0.1:18000 backup;\nkeepalive 64;\nkeepalive_timeout 30000ms;\n}\n\
         server {\nlisten 80;\nserver_name shop.example.com;\nlocation ~ ^/(?!\\.well-known/) {\n\
         proxy_pass http://guanka_shop_demo_$guanka_arm;\nproxy_http_version 1.1;\n\

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use guanka_core::facts::declared::Declared;
+use guanka_core::plan::fit::fit;
 use guanka_core::say::Said;
 use guanka_parse::manifest::{self, ManifestFile};
+use guanka_world::collect::gomodule;
 
 use crate::failure::codes::{CONFIG, FILE};
 use crate::failure::{Failure, because};
@@ -55,7 +57,11 @@ impl Project {
         };
         let shown = path.strip_prefix("./").unwrap_or(&path).display().to_string();
         let file = manifest::read(&shown, &text, self.env.as_deref());
-        accepted(terminal, &shown, file).map(Some)
+        let mut declared = accepted(terminal, &shown, file)?;
+        // What the source says of the proxy is laid under what is written; without a source only
+        // the latter counts.
+        fit(&mut declared, &gomodule::read(&self.project).0);
+        Ok(Some(declared))
     }
 }
 

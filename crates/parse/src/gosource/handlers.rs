@@ -3,7 +3,7 @@
 use guanka_core::facts::{Fact, Sourced, Span};
 use guanka_core::quantity::Millis;
 
-use super::ast::{Block, Call, Expr, ExprKind};
+use super::ast::{Call, Expr, ExprKind, Func};
 use super::module::{At, File, Module};
 use super::token::Kind;
 use super::trace::returns;
@@ -18,6 +18,9 @@ pub(super) struct Handled {
 
 /// The most wrappers around a handler that are followed.
 const WRAPPERS_MAX: u8 = 6;
+
+/// The deepest chain of helpers that a handler's writer is followed through.
+const HELPERS_MAX: u8 = 3;
 
 /// Returns how a handler is named in a report.
 pub(super) fn words(file: &File<'_>, expr: &Expr<'_>) -> String {
@@ -50,12 +53,12 @@ fn look<'t, 'a>(
         return;
     }
     match &expr.bare().kind {
-        ExprKind::Func(func) => body(module, &func.body, at, handled),
+        ExprKind::Func(func) => body(module, func, at, handled),
         ExprKind::Name(_) | ExprKind::Selector(..) => {
             if let Some(id) = module.function(expr, at) {
                 let function = &module.functions[id];
                 let at = At { file: function.file, func: Some(id), frame: None };
-                body(module, &function.decl.func.body, &at, handled);
+                body(module, &function.decl.func, &at, handled);
             }
         }
         ExprKind::Call(call) if module.is(&call.fun, at, "net/http", "TimeoutHandler") => {
@@ -66,6 +69,9 @@ fn look<'t, 'a>(
             }
         }
         ExprKind::Call(call) => {
+            if handled.streams.is_none() && is_stream_call(module, call, at) {
+                handled.streams = Some(module.file(at).span(expr.start, expr.end));
+            }
             if let Some(id) = module.function(&call.fun, at) {
                 let function = &module.functions[id];
                 let at = At { file: function.file, func: Some(id), frame: None };
@@ -76,23 +82,29 @@ fn look<'t, 'a>(
             call.args.iter().for_each(|arg| look(module, arg, at, depth + 1, handled));
         }
         ExprKind::Unary(Kind::And, inner) => look(module, inner, at, depth + 1, handled),
+        // websocket.Server{Handler: …} of golang.org/x/net.
+        ExprKind::Composite(made) => {
+            let ty = made.ty.as_ref().and_then(|ty| module.global(ty, at));
+            if ty.is_some_and(|(path, name)| path.contains("websocket") && name == "Server") {
+                handled.streams = Some(module.file(at).span(expr.start, expr.end));
+            }
+        }
         _ => {}
     }
 }
 
 fn body<'t, 'a>(
     module: &Module<'t, 'a>,
-    block: &'t Block<'a>,
+    func: &'t Func<'a>,
     at: &At<'t, 'a>,
     handled: &mut Handled,
 ) {
+    if handled.streams.is_none() {
+        handled.streams = stream_in(module, func, at, 0);
+    }
     let mut sleeps: Option<Fact<Millis>> = None;
-    let file = module.file(at);
-    walk::block(block, &mut |node| {
+    walk::block(&func.body, &mut |node| {
         let Node::Expr(expr) = node else { return };
-        if handled.streams.is_none() && streams(module, expr, at) {
-            handled.streams = Some(file.span(expr.start, expr.end));
-        }
         let ExprKind::Call(call) = &expr.kind else { return };
         let Some((path, name)) = module.global(&call.fun, at) else { return };
         let limit = match (path, name) {
@@ -114,6 +126,51 @@ fn body<'t, 'a>(
     if let Some(sleeps) = sleeps {
         raise(handled, sleeps);
     }
+}
+
+/// Returns where a function turns its answer into a stream: itself, or in a function that it gives
+/// its writer to.
+fn stream_in<'t, 'a>(
+    module: &Module<'t, 'a>,
+    func: &'t Func<'a>,
+    at: &At<'t, 'a>,
+    depth: u8,
+) -> Option<Span> {
+    let writers: Vec<&str> =
+        func.params.iter().filter(|p| is_writer(p.ty)).filter_map(|p| p.name).collect();
+    let mut found = None;
+    walk::block(&func.body, &mut |node| {
+        let Node::Expr(expr) = node else { return };
+        if found.is_some() {
+            return;
+        }
+        if streams(module, expr, at) {
+            found = Some(module.file(at).span(expr.start, expr.end));
+            return;
+        }
+        let ExprKind::Call(call) = &expr.kind else { return };
+        let is_given = call.args.iter().any(|arg| match &arg.bare().kind {
+            ExprKind::Name(name) => writers.contains(name),
+            ExprKind::Selector(base, _) => {
+                matches!(&base.bare().kind, ExprKind::Name(name) if writers.contains(name))
+            }
+            _ => false,
+        });
+        if is_given
+            && depth < HELPERS_MAX
+            && let Some(id) = module.function(&call.fun, at)
+        {
+            let function = &module.functions[id];
+            let inside = At { file: function.file, func: Some(id), frame: None };
+            found = stream_in(module, &function.decl.func, &inside, depth + 1);
+        }
+    });
+    found
+}
+
+/// Returns whether a parameter's type is what an answer is written to.
+fn is_writer(ty: &str) -> bool {
+    ["ResponseWriter", "gin.Context", "echo.Context", "fiber.Ctx"].iter().any(|t| ty.ends_with(t))
 }
 
 fn fact<'t, 'a>(
@@ -164,8 +221,11 @@ fn streams<'t, 'a>(module: &Module<'t, 'a>, expr: &'t Expr<'a>, at: &At<'t, 'a>)
 
 fn is_stream_call<'t, 'a>(module: &Module<'t, 'a>, call: &'t Call<'a>, at: &At<'t, 'a>) -> bool {
     if let Some((path, name)) = module.global(&call.fun, at) {
-        return path.contains("websocket")
-            && matches!(name, "Accept" | "Upgrade" | "New" | "Handler");
+        return match name {
+            "Accept" | "Upgrade" | "New" | "Handler" => path.contains("websocket"),
+            "UpgradeHTTP" => path == "github.com/gobwas/ws",
+            _ => false,
+        };
     }
     let is_method = matches!(call.fun.kind, ExprKind::Selector(..));
     match call.fun.last_name() {

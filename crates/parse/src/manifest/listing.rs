@@ -156,31 +156,7 @@ pub const SECTIONS: &[Section] = &[
     Section {
         path: "proxy",
         about: t("nginx 一侧", "the nginx side"),
-        keys: &[
-            key("domain", KeyKind::Text, "", t("站点域名", "the site's domain")),
-            key(
-                "sticky",
-                KeyKind::Text,
-                "client",
-                t("粘性:client、request 或 cookie:名字", "client, request or cookie:NAME"),
-            ),
-            key("upload_max", KeyKind::Size, "10m", t("请求体上限", "the largest request body")),
-            key(
-                "read_timeout",
-                KeyKind::Duration,
-                "60s",
-                t("两次读之间 nginx 的等待", "nginx's patience between two reads"),
-            ),
-            key(
-                "keepalive",
-                KeyKind::Duration,
-                "30s",
-                t(
-                    "到程序的空闲连接保留多久,须短于 Go 的 IdleTimeout",
-                    "how long idle upstream connections are kept; shorter than Go's IdleTimeout",
-                ),
-            ),
-        ],
+        keys: super::proxy_keys::KEYS,
     },
     Section {
         path: "logs",

@@ -5,6 +5,8 @@ mod gates;
 mod keys;
 mod listing;
 mod process;
+mod proxy;
+mod proxy_keys;
 mod reader;
 mod retention;
 mod schema;

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use guanka_core::facts::declared::{
     App, BadWhen, Build, Declared, Environment, HostAddress, Indicator, Kind, Limit, ListenBy,
-    Probe, Proxy, Slo, Sticky,
+    Probe, Slo,
 };
-use guanka_core::name::{Domain, Route, ServiceName};
+use guanka_core::name::{Route, ServiceName};
 use guanka_core::quantity::{Millis, Proportion};
 use guanka_core::say::Said;
 
 use super::reader::Reader;
-use super::{gates, process, retention};
+use super::{gates, process, proxy, retention};
 
 /// Reads the whole declaration; `None` when something that everything needs is missing.
 pub(super) fn declared(reader: &mut Reader<'_, '_>, environment: &str) -> Option<Declared> {
@@ -22,7 +22,7 @@ pub(super) fn declared(reader: &mut Reader<'_, '_>, environment: &str) -> Option
     let env = env(reader, environment);
     let process = process::process(reader);
     let probe = probe(reader, app.as_ref().map_or("/healthz", |a| a.health.as_str()));
-    let proxy = proxy(reader);
+    let proxy = proxy::proxy(reader);
     let logs = retention::logs(reader);
     let releases = retention::releases(reader);
     let data_dirs = reader.each("data", "dirs", |text| absolute(text).map(str::to_owned));
@@ -140,26 +140,6 @@ fn probe(reader: &mut Reader<'_, '_>, health: &str) -> Option<Probe> {
     })
 }
 
-fn proxy(reader: &mut Reader<'_, '_>) -> Option<Proxy> {
-    let domain = reader.required("proxy", "domain", "\"api.example.com\"")?;
-    let domain = check(reader, "proxy", "domain", domain, |text| {
-        Domain::new(text).map_err(|_| {
-            Said::new(
-                "只含字母、数字、点和连字符的域名",
-                "a name of letters, digits, dots and hyphens",
-            )
-        })
-    })?;
-    let sticky = reader.text("proxy", "sticky")?;
-    Some(Proxy {
-        domain,
-        sticky: check(reader, "proxy", "sticky", sticky, sticky_by)?,
-        upload_max: reader.size("proxy", "upload_max")?,
-        read_timeout: reader.duration("proxy", "read_timeout")?,
-        keepalive: reader.duration("proxy", "keepalive")?,
-    })
-}
-
 fn slos(reader: &mut Reader<'_, '_>) -> BTreeMap<String, Slo> {
     let mut slos = BTreeMap::new();
     for name in reader.names("slo") {
@@ -270,26 +250,6 @@ fn host(text: &str) -> Result<HostAddress, Said> {
     }
 }
 
-fn sticky_by(text: &str) -> Result<Sticky, Said> {
-    match text {
-        "client" => Ok(Sticky::Client),
-        "request" => Ok(Sticky::Request),
-        _ => match text.strip_prefix("cookie:") {
-            Some(name)
-                if !name.is_empty()
-                    && name.len() <= 64
-                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
-            {
-                Ok(Sticky::Cookie(name.to_owned()))
-            }
-            _ => Err(Said::new(
-                "client、request 或 cookie:名字(字母、数字、下划线)",
-                "client, request or cookie:NAME of letters, digits and _",
-            )),
-        },
-    }
-}
-
 fn bad_when(text: &str) -> Result<BadWhen, Said> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let code = |text: &str| text.parse::<u16>().ok().filter(|code| (100..=599).contains(code));
@@ -308,7 +268,7 @@ fn bad_when(text: &str) -> Result<BadWhen, Said> {
 }
 
 /// Accepts an absolute path without `..` and without letters that config formats could misread.
-fn absolute(text: &str) -> Result<&str, Said> {
+pub(super) fn absolute(text: &str) -> Result<&str, Said> {
     let good = text.starts_with('/')
         && text.len() <= 1000
         && !text.split('/').any(|part| part == "..")

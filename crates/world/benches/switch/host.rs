@@ -7,7 +7,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use guanka_core::facts::declared::{Proxy, Sticky};
+use guanka_core::facts::declared::{ForwardedProto, Proxy, Sticky};
+use guanka_core::facts::guard::Guard;
 use guanka_core::name::{Arm, Domain, ServiceName};
 use guanka_core::quantity::{Bytes, Millis};
 use guanka_world::clock;
@@ -85,6 +86,11 @@ impl Host {
             upload_max: Bytes(1 << 20),
             read_timeout: Millis(15_000),
             keepalive: Millis(30_000),
+            forwarded_proto: ForwardedProto::Scheme,
+            streams: Vec::new(),
+            stream_timeout: Millis::from_secs(3600),
+            debug: Guard::default(),
+            metrics: None,
         };
         let wiring = proxy::plan(&root, &service, &declared, ports)?;
         proxy::install(&root, &wiring)?;

@@ -1,17 +1,16 @@
 //! The probes of a proof: one key below the share and one not, or as many requests as it takes
 //! where nothing keeps a user on one arm.
 
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::time::Duration;
+use std::io;
+use std::net::Ipv4Addr;
 
 use guanka_core::facts::declared::Sticky;
 use guanka_core::name::Arm;
 use guanka_core::signals::slot::Slot;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
+use super::door::{self, Reply, Wanted};
 use super::{Nonce, Question, expected_arms};
-use crate::proxy::NONCE_HEADER;
+use crate::proxy::{Listen, NONCE_HEADER};
 
 /// Keys that are tried to find one in a given set of slots: with a share of one in a hundred, the
 /// chance to miss it this often is below one in a million million.
@@ -20,8 +19,6 @@ const KEYS_MAX: u32 = 3000;
 const LOOSE_MAX: u32 = 1000;
 /// At a half the chance that so many requests all fall to one side is one in half a million.
 const LOOSE_MIN: u32 = 20;
-/// The most of an answer that is read; only its first line is looked at.
-const ANSWER_MAX: u64 = 64 << 10;
 
 /// One probe.
 pub(super) struct Ask {
@@ -68,44 +65,18 @@ fn loopback(i: u32) -> Ipv4Addr {
 }
 
 impl Ask {
-    /// Sends the probe and returns the status of the answer.
-    pub(super) fn send(&self, question: &Question<'_>, nonce: &Nonce) -> io::Result<u16> {
-        let mut stream = self.connect(question)?;
-        let mut text = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", question.path, question.domain);
-        text.push_str(&format!("{NONCE_HEADER}: {}\r\nConnection: close\r\n", nonce.as_str()));
+    /// Sends the probe and returns what came back.
+    pub(super) fn send(
+        &self,
+        question: &Question<'_>,
+        listen: Listen,
+        nonce: &Nonce,
+    ) -> io::Result<Reply> {
+        let mut headers = format!("{NONCE_HEADER}: {}\r\n", nonce.as_str());
         if let Some(cookie) = &self.cookie {
-            text.push_str(&format!("Cookie: {cookie}\r\n"));
+            headers.push_str(&format!("Cookie: {cookie}\r\n"));
         }
-        text.push_str("User-Agent: guanka\r\n\r\n");
-        stream.write_all(text.as_bytes())?;
-        let mut answer = Vec::new();
-        stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
-        status(&answer).ok_or_else(|| io::Error::other("the answer is not HTTP"))
+        let wanted = Wanted { name: question.domain.as_str(), path: question.path, headers };
+        door::ask(listen, self.from, &wanted, question.limit)
     }
-
-    /// Connects from the probe's own address. The time limit of writing also bounds the connect.
-    fn connect(&self, question: &Question<'_>) -> io::Result<TcpStream> {
-        let SocketAddr::V4(to) = question.listen else {
-            return Err(io::Error::other("only IPv4 addresses are asked"));
-        };
-        let flags = SocketFlags::CLOEXEC;
-        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        if let Some(from) = self.from {
-            bind(&socket, &SocketAddrV4::new(from, 0))?;
-        }
-        let stream = TcpStream::from(socket);
-        let limit = Some(Duration::from_millis(question.limit.0.max(1)));
-        stream.set_write_timeout(limit)?;
-        stream.set_read_timeout(limit)?;
-        connect(&stream, &to)?;
-        Ok(stream)
-    }
-}
-
-/// Reads the status out of `HTTP/1.1 200 OK`.
-fn status(answer: &[u8]) -> Option<u16> {
-    let line = String::from_utf8_lossy(answer.get(..32.min(answer.len()))?).into_owned();
-    let mut words = line.split_ascii_whitespace();
-    words.next()?.strip_prefix("HTTP/1.")?;
-    words.next()?.parse().ok()
 }

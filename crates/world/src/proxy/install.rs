@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use guanka_core::name::ServiceName;
@@ -12,7 +13,7 @@ use super::control::{Nginx, Turnover};
 use super::pending::{self, Pending};
 use super::share::{self, ShareError};
 use super::site;
-use super::wiring::{self, Wiring};
+use super::wiring::{self, PlannedFile, Readers, Wiring};
 use crate::files;
 use crate::hostroot::HostRoot;
 
@@ -71,6 +72,17 @@ struct Change<'a> {
     path: &'a Path,
     /// The new text; `None` removes it.
     text: Option<&'a str>,
+    readers: Readers,
+}
+
+impl<'a> Change<'a> {
+    const fn removal(path: &'a Path) -> Self {
+        Self { path, text: None, readers: Readers::All }
+    }
+
+    fn of(file: &'a PlannedFile) -> Self {
+        Self { path: &file.path, text: Some(&file.text), readers: file.readers.clone() }
+    }
 }
 
 /// Writes a service's files, in an order in which no reference dangles, and reloads nginx once.
@@ -86,11 +98,12 @@ pub fn install(host: &HostRoot, wiring: &Wiring) -> Result<Applied, InstallError
         // Opened by nginx's master as root: the folder must be nobody's but root's.
         files::make_dir(folder, 0o755).map_err(io_at(folder))?;
     }
-    let changes: Vec<Change<'_>> = wiring
-        .files
-        .iter()
-        .map(|file| Change { path: &file.path, text: Some(&file.text) })
-        .collect();
+    let mut changes: Vec<Change<'_>> = wiring.files.iter().map(Change::of).collect();
+    // Passwords that nothing asks for any more go, after what asked for them.
+    let passwords = wiring::pass_path(host, nginx, &wiring.service);
+    if changes.iter().all(|change| change.path != passwords) {
+        changes.push(Change::removal(&passwords));
+    }
     apply(host, nginx, &changes)
 }
 
@@ -98,8 +111,7 @@ pub fn install(host: &HostRoot, wiring: &Wiring) -> Result<Applied, InstallError
 /// does not run. What is installed already needs neither.
 pub fn ready(wiring: &Wiring) -> Result<(), InstallError> {
     let nginx = &wiring.nginx;
-    let is_done = |path: &Path, text: &str| Change { path, text: Some(text) }.is_done();
-    if wiring.files.iter().all(|file| is_done(&file.path, &file.text)) {
+    if wiring.files.iter().all(|file| Change::of(file).is_done()) {
         return Ok(());
     }
     nginx.test().map_err(|text| InstallError::RedBefore { text })?;
@@ -111,11 +123,12 @@ pub fn ready(wiring: &Wiring) -> Result<(), InstallError> {
 pub fn remove(host: &HostRoot, service: &ServiceName) -> Result<Applied, InstallError> {
     let Some(nginx) = Nginx::find(host) else { return Ok(Applied::Unchanged) };
     let extensions = extensions_of(host, &nginx, service);
-    let changes: Vec<Change<'_>> =
-        extensions.iter().map(|path| Change { path, text: None }).collect();
+    let changes: Vec<Change<'_>> = extensions.iter().map(|path| Change::removal(path)).collect();
     let first = apply(host, &nginx, &changes)?;
     let http = wiring::http_path(&nginx, service);
-    let second = apply(host, &nginx, &[Change { path: &http, text: None }])?;
+    let passwords = wiring::pass_path(host, &nginx, service);
+    let rest = [Change::removal(&http), Change::removal(&passwords)];
+    let second = apply(host, &nginx, &rest)?;
     Ok(match (first, second) {
         (Applied::Unchanged, other) | (other, Applied::Unchanged) => other,
         (Applied::Reloaded { mut files, .. }, Applied::Reloaded { files: more, turnover }) => {
@@ -195,10 +208,17 @@ fn take_back(
 impl Change<'_> {
     fn is_done(&self) -> bool {
         match (self.text, fs::read(self.path)) {
-            (Some(text), Ok(found)) => found == text.as_bytes(),
+            (Some(text), Ok(found)) => found == text.as_bytes() && self.is_readable_as_meant(),
             (None, Err(e)) => e.kind() == io::ErrorKind::NotFound,
             _ => false,
         }
+    }
+
+    fn is_readable_as_meant(&self) -> bool {
+        let Readers::Workers(group) = self.readers else { return true };
+        fs::metadata(self.path).is_ok_and(|found| {
+            found.mode() & 0o777 == 0o640 && group.is_none_or(|group| found.gid() == group)
+        })
     }
 
     fn make(&self) -> io::Result<()> {
@@ -206,7 +226,12 @@ impl Change<'_> {
         if let Some(folder) = self.path.parent().filter(|f| !f.is_dir()) {
             files::make_dir(folder, 0o755)?;
         }
-        files::replace(self.path, text.as_bytes(), 0o644)
+        match self.readers {
+            Readers::All => files::replace(self.path, text.as_bytes(), 0o644),
+            Readers::Workers(group) => {
+                files::replace_for_group(self.path, text.as_bytes(), 0o640, group)
+            }
+        }
     }
 }
 

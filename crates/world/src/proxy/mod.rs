@@ -4,7 +4,10 @@
 
 mod control;
 mod install;
+mod listen;
+mod location;
 mod pending;
+pub mod reach;
 mod render;
 pub mod share;
 mod site;
@@ -14,12 +17,11 @@ mod wiring;
 pub use control::{Nginx, Turnover};
 pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, ready, recover, remove};
+pub use listen::{Listen, Over};
+pub use reach::{Way, ways};
 pub use render::{LOG_FIELDS, NONCE_HEADER};
 pub use site::{LocationForm, SiteError};
-/// Where a site can be asked from this machine.
-pub type SiteAddress = std::net::SocketAddr;
-
 pub use wiring::{
-    PlannedFile, Wiring, WiringError, access_log_of, access_log_planned, plan, reopen_logs,
-    services,
+    PlannedFile, Readers, Wiring, WiringError, access_log_of, access_log_planned, plan,
+    reopen_logs, services,
 };

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub(super) struct Before {
     path: PathBuf,
     /// Its bytes and mode; `None` when it was not there.
     content: Option<(Vec<u8>, u32)>,
+    /// Its group, where that was not root's.
+    #[serde(default)]
+    group: Option<u32>,
 }
 
 /// A change under way.
@@ -29,11 +32,15 @@ impl Pending {
     /// Remembers files as they are now.
     pub(super) fn remember<'a>(paths: impl Iterator<Item = &'a Path>) -> io::Result<Self> {
         let before = paths.map(|path| {
-            let content = match fs::read(path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-                read => Some((read?, fs::metadata(path)?.permissions().mode() & 0o777)),
+            let (content, group) = match fs::read(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => (None, None),
+                read => {
+                    let found = fs::metadata(path)?;
+                    let group = Some(found.gid()).filter(|group| *group != 0);
+                    (Some((read?, found.mode() & 0o777)), group)
+                }
             };
-            Ok(Before { path: path.to_owned(), content })
+            Ok(Before { path: path.to_owned(), content, group })
         });
         Ok(Self { files: before.collect::<io::Result<_>>()? })
     }
@@ -59,7 +66,9 @@ impl Pending {
                 files::clear_beside(&before.path)?;
             }
             match &before.content {
-                Some((bytes, mode)) => files::replace(&before.path, bytes, *mode)?,
+                Some((bytes, mode)) => {
+                    files::replace_for_group(&before.path, bytes, *mode, before.group)?;
+                }
                 None => delete(&before.path)?,
             }
         }

@@ -1,6 +1,8 @@
-//! The three nginx files of a service: the host's log format, the http-level upstreams and slots,
-//! and the site's location. Every directive a guanka location must set is set here.
+//! Two of the three nginx files of a service: the host's log format, and the http-level upstreams
+//! and slots. The site's location is in `location.rs`.
 
+use guanka_core::facts::declared::ForwardedProto;
+use guanka_core::facts::guard::{Guard, Metrics};
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::{Bytes, Millis};
 
@@ -35,8 +37,6 @@ pub const LOG_FIELDS: &[(&str, &str)] = &[
 
 /// Idle connections that each worker keeps to an arm.
 const KEEPALIVE: &str = "64";
-/// A connection on the loopback comes at once or not at all.
-const CONNECT_TIMEOUT: &str = "2s";
 
 /// What keeps a user on one arm, with a cookie's name that nginx has a variable for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,19 @@ pub(super) struct Intent {
     pub(super) live: PlainPath,
     pub(super) access_log: PlainPath,
     pub(super) site_logs: Vec<SiteLog>,
+    pub(super) forwarded_proto: ForwardedProto,
+    /// Paths that stream, as the source writes them.
+    pub(super) streams: Vec<String>,
+    pub(super) stream_timeout: Millis,
+    /// Paths closed to the outside.
+    pub(super) debug: Guard,
+    /// The file with the users of those paths, where there are any.
+    pub(super) pass_file: Option<PlainPath>,
+    pub(super) metrics: Option<Metrics>,
+    /// The file of the authority that the metrics' certificate must come from.
+    pub(super) metrics_ca: Option<PlainPath>,
+    /// The versions of TLS that nginx knows by name and that are still sound.
+    pub(super) tls: &'static [&'static str],
 }
 
 /// Returns the comment line that a file of a service begins with.
@@ -125,7 +138,9 @@ fn upstream(intent: &Intent, arm: Arm) -> Node {
     let address = |arm| Word::made(format!("127.0.0.1:{}", intent.ports.of(arm)));
     let mut inner = vec![
         Node::line(["zone".into(), Word::made(name.clone()), "64k".into()]),
-        Node::line(["server".into(), address(arm), "max_fails=1".into(), "fail_timeout=5s".into()]),
+        // nginx counts a time limit that ran out as a failure of the arm, and would send everybody
+        // to the other one for one slow request. A refused connection costs nothing to try again.
+        Node::line(["server".into(), address(arm), "max_fails=0".into()]),
         Node::line(["server".into(), address(arm.other()), "backup".into()]),
         Node::line(["keepalive".into(), KEEPALIVE.into()]),
     ];
@@ -135,92 +150,26 @@ fn upstream(intent: &Intent, arm: Arm) -> Node {
     Node::block(["upstream".into(), Word::made(name)], inner)
 }
 
-/// Returns the server-level file: the one location.
-pub(super) fn server_file(intent: &Intent) -> Vec<Node> {
-    let name = intent.service.underscored();
-    let green = Node::line(["set".into(), "$guanka_arm".into(), "green".into()]);
-    let mut inner = vec![
-        Node::line(["open_file_cache".into(), "off".into()]),
-        Node::line(["disable_symlinks".into(), "off".into()]),
-        Node::line(["client_max_body_size".into(), Word::made(intent.upload_max.0.to_string())]),
-        Node::line([
-            "set".into(),
-            "$guanka_slot".into(),
-            Word::made(format!("$guanka_{name}_slot")),
-        ]),
-        Node::line(["set".into(), "$guanka_arm".into(), "blue".into()]),
-        Node::block(
-            ["if".into(), "(-f".into(), Word::made(format!("{}/$guanka_slot)", intent.live))],
-            vec![green],
-        ),
-        Node::line(["proxy_pass".into(), Word::made(format!("http://guanka_{name}_$guanka_arm"))]),
-    ];
-    inner.extend(proxy_settings(intent));
-    inner.extend(headers(&name));
-    inner.push(Node::line(["access_log".into(), (&intent.access_log).into(), "guanka".into()]));
-    // A location's own access_log switches the site's off; the panel's statistics need it.
-    for log in &intent.site_logs {
-        inner.push(Node::of(log.words()));
-    }
-    let location = match intent.form {
-        LocationForm::Regex => {
-            Node::block(["location".into(), "~".into(), r"^/(?!\.well-known/)".into()], inner)
-        }
-        LocationForm::Prefix => Node::block(["location".into(), "^~".into(), "/".into()], inner),
-    };
-    vec![location]
-}
-
-/// Returns what the panel's http level sets otherwise: a cache, and replays of 500s on the other
-/// arm, which would make a bad release look well.
-fn proxy_settings(intent: &Intent) -> Vec<Node> {
-    vec![
-        Node::line(["proxy_http_version".into(), "1.1".into()]),
-        Node::line(["proxy_cache".into(), "off".into()]),
-        Node::line(["proxy_next_upstream".into(), "error".into()]),
-        Node::line(["proxy_next_upstream_tries".into(), "2".into()]),
-        Node::line(["proxy_connect_timeout".into(), CONNECT_TIMEOUT.into()]),
-        Node::line(["proxy_send_timeout".into(), millis(intent.read_timeout)]),
-        Node::line(["proxy_read_timeout".into(), millis(intent.read_timeout)]),
-    ]
-}
-
-/// Returns the full list of headers: one that is set here drops all inherited ones.
-fn headers(name: &str) -> Vec<Node> {
-    let set = |header: &'static str, value: Word| {
-        Node::line(["proxy_set_header".into(), header.into(), value])
-    };
-    vec![
-        set("Host", "$host".into()),
-        set("X-Real-IP", "$remote_addr".into()),
-        set("X-Forwarded-For", "$proxy_add_x_forwarded_for".into()),
-        set("X-Forwarded-Proto", "$scheme".into()),
-        set("X-Forwarded-Host", "$host".into()),
-        set("X-Request-Id", "$request_id".into()),
-        set("Upgrade", "$http_upgrade".into()),
-        set("Connection", Word::made(format!("$guanka_{name}_connection"))),
-        set(NONCE_HEADER, "".into()),
-    ]
-}
-
-fn millis(time: Millis) -> Word {
+pub(super) fn millis(time: Millis) -> Word {
     Word::made(format!("{}ms", time.0))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
+    use guanka_core::facts::declared::ForwardedProto;
+    use guanka_core::facts::guard::Guard;
     use guanka_core::name::ServiceName;
     use guanka_core::quantity::{Bytes, Millis};
 
     use super::super::site::LocationForm;
     use super::super::text::render;
-    use super::{Intent, Key, format_file, http_file, server_file};
+    use super::{Intent, Key, format_file, http_file};
     use crate::plain::{CookieName, PlainPath};
     use crate::ports::ArmPorts;
 
-    fn intent(key: Key, form: LocationForm) -> Intent {
+    pub(in crate::proxy) fn intent(key: Key, form: LocationForm) -> Intent {
         let path = |text| PlainPath::new(Path::new(text)).expect("plain");
         Intent {
             service: ServiceName::new("shop-api", "prod").expect("a good name"),
@@ -233,6 +182,14 @@ mod tests {
             live: path("/var/lib/guanka/shop-api.prod/live"),
             access_log: path("/www/wwwlogs/guanka/shop-api.prod.json"),
             site_logs: Vec::new(),
+            forwarded_proto: ForwardedProto::Scheme,
+            streams: Vec::new(),
+            stream_timeout: Millis(3_600_000),
+            debug: Guard::default(),
+            pass_file: None,
+            metrics: None,
+            metrics_ca: None,
+            tls: &["TLSv1.2", "TLSv1.3"],
         }
     }
 
@@ -242,7 +199,7 @@ mod tests {
         let text = render("x", &http_file(&intent(cookie, LocationForm::Regex))).expect("same");
         let expected = [
             "upstream guanka_shop_api_prod_green {",
-            "    server 127.0.0.1:18082 max_fails=1 fail_timeout=5s;",
+            "    server 127.0.0.1:18082 max_fails=0;",
             "    server 127.0.0.1:18081 backup;",
             "    keepalive_timeout 30000ms;",
             "map $cookie_sid $guanka_shop_api_prod_key {",
@@ -259,33 +216,6 @@ mod tests {
         ] {
             let text = render("x", &http_file(&intent(key, LocationForm::Regex))).expect("same");
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
-        }
-    }
-
-    #[test]
-    fn the_location_overrides_the_panels_cache_and_replays() {
-        let both = [
-            (LocationForm::Regex, r"location ~ ^/(?!\.well-known/) {"),
-            (LocationForm::Prefix, "location ^~ / {"),
-        ];
-        for (form, first) in both {
-            let text = render("x", &server_file(&intent(Key::Client, form))).expect("same");
-            let expected = [
-                first,
-                "    open_file_cache off;",
-                "    disable_symlinks off;",
-                "    if (-f /var/lib/guanka/shop-api.prod/live/$guanka_slot) {",
-                "        set $guanka_arm green;",
-                "    proxy_pass http://guanka_shop_api_prod_$guanka_arm;",
-                "    proxy_cache off;",
-                "    proxy_next_upstream error;",
-                "    proxy_set_header X-Guanka-Nonce \"\";",
-                "    access_log /www/wwwlogs/guanka/shop-api.prod.json guanka;",
-            ];
-            for line in expected {
-                assert!(text.lines().any(|l| l == line), "{line}\n{text}");
-            }
-            assert!(!text.contains("add_header"));
         }
     }
 

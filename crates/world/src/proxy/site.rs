@@ -2,7 +2,6 @@
 //! nginx reads it. Where guanka's location could not win, or must not, it says why and what to do.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use guanka_core::facts::nginx::Directive;
@@ -10,6 +9,7 @@ use guanka_core::name::{Domain, ServiceName};
 use guanka_core::say::Said;
 
 use super::control::Nginx;
+use super::listen::{Listen, Sockets};
 use super::text::Word;
 use crate::hostroot::HostRoot;
 use crate::plain::PlainPath;
@@ -38,8 +38,8 @@ pub(super) struct Site {
     /// Where guanka's server-level file belongs.
     pub(super) extension: PathBuf,
     pub(super) form: LocationForm,
-    /// Addresses without TLS at which the site can be asked from this machine.
-    pub(super) listens: Vec<SocketAddr>,
+    /// Where the site can be asked from this machine, without TLS first.
+    pub(super) listens: Vec<Listen>,
     pub(super) logs: Vec<SiteLog>,
     /// What a person should know before the files are written.
     pub(super) notes: Vec<Said>,
@@ -115,8 +115,10 @@ pub(super) fn find(
     domain: &Domain,
 ) -> Result<Site, SiteError> {
     let mut candidates = Vec::new();
+    let mut sockets = Sockets::default();
     for file in site_files(host, nginx) {
         let tree = nginx.read_tree(host, &file);
+        tree.iter().filter(|d| d.name == "server").for_each(|server| sockets.learn(server));
         let servers: Vec<Directive> =
             tree.into_iter().filter(|d| d.name == "server" && names(d, domain)).collect();
         if !servers.is_empty() {
@@ -135,6 +137,8 @@ pub(super) fn find(
         }
     };
     let (server, extension) = with_include(host, nginx, service, &file, &servers)?;
+    // A block without the include only redirects; where several have it, each of them serves.
+    let serving = servers.iter().filter(|s| includes(s).any(|text| is_for(text, &extension)));
     belongs_to(&extension, service)?;
     let others = locations(server, &extension);
     is_free(&others)?;
@@ -142,7 +146,13 @@ pub(super) fn find(
     notes.extend(foreign_before(&extension));
     Ok(Site {
         form: form(server, &others),
-        listens: servers.iter().flat_map(listens).collect(),
+        listens: {
+            let mut all: Vec<Listen> =
+                serving.flat_map(|server| sockets.of(server, nginx.version)).collect();
+            all.sort();
+            all.dedup();
+            all
+        },
         logs: logs(server, &mut notes),
         file,
         extension,
@@ -185,9 +195,6 @@ fn with_include<'a>(
     file: &Path,
     servers: &'a [Directive],
 ) -> Result<(&'a Directive, PathBuf), SiteError> {
-    let includes = |server: &'a Directive| {
-        server.inner().iter().filter(|d| d.name == "include").filter_map(|d| d.args.first())
-    };
     let (wanted, line) = match &nginx.extension_folder {
         Some(folder) => {
             for server in servers {
@@ -214,6 +221,17 @@ fn with_include<'a>(
         }
     };
     Err(SiteError::NoInclude { file: file.to_owned(), wanted, line })
+}
+
+/// Returns the patterns that a server block includes.
+fn includes(server: &Directive) -> impl Iterator<Item = &String> {
+    server.inner().iter().filter(|d| d.name == "include").filter_map(|d| d.args.first())
+}
+
+/// Returns whether an include takes in a file.
+fn is_for(include: &str, file: &Path) -> bool {
+    let include = Path::new(include);
+    include == file || (include.ends_with("*.conf") && include.parent() == file.parent())
 }
 
 /// Refuses a site whose guanka file is another service's.
@@ -321,35 +339,6 @@ fn foreign_before(extension: &Path) -> Vec<Said> {
             )
         })
         .collect()
-}
-
-/// Returns the addresses of a server block that answer plain HTTP to this machine.
-fn listens(server: &Directive) -> Vec<SocketAddr> {
-    let is_plain = |d: &&Directive| {
-        d.name == "listen" && !d.args.iter().any(|a| matches!(a.as_str(), "ssl" | "quic"))
-    };
-    let found: Vec<SocketAddr> =
-        server.inner().iter().filter(is_plain).filter_map(|d| address(d.args.first()?)).collect();
-    found
-}
-
-/// Reads `80`, `127.0.0.1:8080`, `*:80`; any address means the loopback here.
-fn address(text: &str) -> Option<SocketAddr> {
-    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    if let Ok(port) = text.parse::<u16>() {
-        return Some(SocketAddr::new(loopback, port));
-    }
-    if let Some(port) = text.strip_prefix("*:") {
-        return Some(SocketAddr::new(loopback, port.parse().ok()?));
-    }
-    match text.parse::<SocketAddr>() {
-        Ok(found) if found.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) => {
-            Some(SocketAddr::new(loopback, found.port()))
-        }
-        Ok(found) if found.is_ipv4() => Some(found),
-        Ok(_) => None,
-        Err(_) => Some(SocketAddr::new(text.parse::<Ipv4Addr>().ok()?.into(), 80)),
-    }
 }
 
 /// Returns the site's own access logs that can be written on; one that cannot is told.

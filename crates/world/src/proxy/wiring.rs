@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use guanka_core::facts::declared::{Proxy, Sticky};
+use guanka_core::facts::guard::{MetricsFrom, PasswordLine};
 use guanka_core::name::ServiceName;
 use guanka_core::say::Said;
 
 use super::control::Nginx;
+use super::install::worker;
+use super::listen::Listen;
+use super::location;
 use super::render::{self, Intent, Key};
 use super::site::{self, LocationForm, SiteError};
 use super::text;
@@ -21,6 +24,8 @@ use crate::ports::ArmPorts;
 const KEEPALIVE_SINCE: (u32, u32, u32) = (1, 15, 3);
 /// The oldest nginx that has all that is rendered.
 const OLDEST: (u32, u32, u32) = (1, 11, 11);
+/// The oldest nginx that knows TLS 1.3 by name.
+const TLS_1_3_SINCE: (u32, u32, u32) = (1, 13, 0);
 
 /// A file to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +34,18 @@ pub struct PlannedFile {
     pub path: PathBuf,
     /// The whole text.
     pub text: String,
+    /// Who may read it.
+    pub readers: Readers,
+}
+
+/// Who may read a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Everybody.
+    All,
+    /// Root and nginx's workers, by their group's number; its text is never shown. Without a group
+    /// the files are of one user's own nginx.
+    Workers(Option<u32>),
 }
 
 /// All that puts one service behind nginx.
@@ -38,14 +55,14 @@ pub struct Wiring {
     pub service: ServiceName,
     /// nginx.
     pub nginx: Nginx,
-    /// The files in the order they are written: log format, http level, server level.
+    /// The files in the order they are written: passwords, log format, http level, server level.
     pub files: Vec<PlannedFile>,
     /// The form of the location.
     pub form: LocationForm,
     /// The site's own file, which is never touched.
     pub site_file: PathBuf,
-    /// Plain HTTP addresses at which the site can be asked from this machine.
-    pub listens: Vec<SocketAddr>,
+    /// Where the site can be asked from this machine, without TLS first.
+    pub listens: Vec<Listen>,
     /// Where each request is logged.
     pub access_log: PathBuf,
     /// What a person should know before.
@@ -101,6 +118,8 @@ pub fn plan(
     no_collision(&nginx, service)?;
     let site = site::find(host, &nginx, service, &proxy.domain)?;
     let access_log = access_log(host, &nginx, service);
+    let pass_file = (!proxy.debug.users.is_empty() && !proxy.debug.allow.is_empty())
+        .then(|| pass_path(host, &nginx, service));
     let intent = Intent {
         service: service.clone(),
         ports,
@@ -116,6 +135,17 @@ pub fn plan(
         live: PlainPath::new(&host.live(service))?,
         access_log: PlainPath::new(&access_log)?,
         site_logs: site.logs,
+        forwarded_proto: proxy.forwarded_proto,
+        streams: proxy.streams.clone(),
+        stream_timeout: proxy.stream_timeout,
+        debug: proxy.debug.clone(),
+        pass_file: pass_file.as_deref().map(PlainPath::new).transpose()?,
+        metrics: proxy.metrics.clone(),
+        metrics_ca: metrics_ca(proxy)?,
+        tls: match nginx.version {
+            Some(version) if version < TLS_1_3_SINCE => &["TLSv1.2"],
+            _ => &["TLSv1.2", "TLSv1.3"],
+        },
     };
     let format = nginx.http_folder.join("0.guanka_log_format.conf");
     let common = "guanka: the log format of all services, written by guanka";
@@ -123,22 +153,49 @@ pub fn plan(
     let files = [
         (format, common, render::format_file()),
         (http_path(&nginx, service), comment.as_str(), render::http_file(&intent)),
-        (site.extension, comment.as_str(), render::server_file(&intent)),
+        (site.extension, comment.as_str(), location::server_file(&intent)),
     ];
     let files = files.into_iter().map(|(path, comment, nodes)| {
         let text = text::render(comment, &nodes).map_err(WiringError::ReadBack)?;
-        Ok(PlannedFile { path, text })
+        Ok(PlannedFile { path, text, readers: Readers::All })
+    });
+    let passwords = pass_file.map(|path| PlannedFile {
+        text: passwords(&proxy.debug.users),
+        readers: Readers::Workers(worker(&nginx).map(|(_, _, gid)| gid)),
+        path,
     });
     Ok(Wiring {
         service: service.clone(),
-        files: files.collect::<Result<_, WiringError>>()?,
+        files: passwords.into_iter().map(Ok).chain(files).collect::<Result<_, WiringError>>()?,
         nginx,
         form: site.form,
         site_file: site.file,
         listens: site.listens,
         access_log,
-        notes: site.notes,
+        notes: site.notes.into_iter().chain(notes(proxy)).collect(),
     })
+}
+
+/// Returns the file with the users of a service's closed paths: where nginx's workers may look,
+/// which they may not below the panel's own folder.
+pub(super) fn pass_path(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -> PathBuf {
+    match nginx.extension_folder {
+        Some(_) => host.at("/www/server/pass").join(format!("guanka_{service}.pass")),
+        None => host.at("/etc/nginx/guanka").join(format!("{service}.pass")),
+    }
+}
+
+fn passwords(users: &[PasswordLine]) -> String {
+    users.iter().map(|line| format!("{}\n", line.reveal())).collect()
+}
+
+/// Returns the authority's file of the metrics' source.
+fn metrics_ca(proxy: &Proxy) -> Result<Option<PlainPath>, PlainError> {
+    let ca = proxy.metrics.as_ref().and_then(|metrics| match &metrics.from {
+        MetricsFrom::Address { tls: Some(tls), .. } => tls.ca.as_ref(),
+        _ => None,
+    });
+    ca.map(|path| PlainPath::new(Path::new(path))).transpose()
 }
 
 /// Returns the access log of a service that is installed; `None` where it is not.
@@ -155,6 +212,42 @@ pub fn access_log_planned(host: &HostRoot, service: &ServiceName) -> Option<Path
 /// Has the host's nginx open its logs anew; returns the processes that write them.
 pub fn reopen_logs(host: &HostRoot) -> Result<Vec<u32>, String> {
     Nginx::find(host).ok_or("no nginx was found")?.reopen()
+}
+
+/// Returns what is treated otherwise than the rest, since the source may have said so and not a
+/// person.
+fn notes(proxy: &Proxy) -> Vec<Said> {
+    let mut notes = Vec::new();
+    let debug = &proxy.debug;
+    if !debug.paths.is_empty() {
+        let (paths, allow) = (debug.paths.join(", "), debug.allow.iter().map(ToString::to_string));
+        let allow: Vec<String> = allow.collect();
+        notes.push(match allow.join(", ").as_str() {
+            "" => Said::new(
+                format!("{paths} 不对外(proxy.debug_allow 可放行)"),
+                format!("{paths} closed to the outside (proxy.debug_allow opens it)"),
+            ),
+            allow => Said::new(
+                format!("{paths} 只对 {allow} 开放"),
+                format!("{paths} open to {allow} alone"),
+            ),
+        });
+    }
+    if let Some(metrics) = &proxy.metrics {
+        let path = &metrics.path;
+        notes.push(Said::new(
+            format!("{path} 只对本机与 proxy.metrics_allow 开放"),
+            format!("{path} open to this machine and proxy.metrics_allow alone"),
+        ));
+    }
+    if !proxy.streams.is_empty() {
+        let (paths, limit) = (proxy.streams.join(", "), proxy.stream_timeout);
+        notes.push(Said::new(
+            format!("{paths} 是流式路由:不缓冲,静默可达 {limit}"),
+            format!("{paths} stream: not buffered, silent for up to {limit}"),
+        ));
+    }
+    notes
 }
 
 fn access_log(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -> PathBuf {

@@ -1,7 +1,10 @@
 //! What the agent does on a host, against real nginx and real Supervisor below a temporary root.
 
+mod closed;
 mod nginx;
 mod root;
+mod sites;
+mod streams;
 mod supervisor;
 
 #[test]

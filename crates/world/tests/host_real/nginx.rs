@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use guanka_core::facts::declared::Sticky;
+use guanka_core::facts::declared::{Proxy, Sticky};
 use guanka_core::name::{Arm, Digest};
 use guanka_core::quantity::{Millis, SharePercent};
 use guanka_core::signals::slot::Slot;
@@ -22,18 +22,22 @@ use guanka_world::proxy::{self, Applied, InstallError, Nginx, Turnover, Wiring, 
 use crate::root::{self, Client, LIMIT, Root, Running, has, service};
 
 /// A service wired in front of two running arms.
-struct Wired {
-    root: Root,
-    wiring: Wiring,
-    ports: ArmPorts,
+pub(crate) struct Wired {
+    pub(crate) root: Root,
+    pub(crate) wiring: Wiring,
+    pub(crate) ports: ArmPorts,
     programs: BTreeMap<Arm, Digest>,
     sticky: Sticky,
-    arms: BTreeMap<Arm, Running>,
+    pub(crate) arms: BTreeMap<Arm, Running>,
 }
 
 impl Wired {
     fn new(sticky: Sticky) -> Self {
-        let root = Root::new();
+        Self::on(Root::new(), &root::proxy(sticky))
+    }
+
+    /// Wires a service on a host that is laid out, its nginx not yet started.
+    pub(crate) fn on(root: Root, proxy: &Proxy) -> Self {
         root.start_nginx();
         let ports = ports::allot(&root.host, &service()).expect("two ports");
         let mut programs = BTreeMap::new();
@@ -42,23 +46,23 @@ impl Wired {
             programs.insert(arm, root.arm_with(arm, arm.as_str()));
             arms.insert(arm, root.start_arm(arm, ports.of(arm)));
         }
-        let wiring = plan(&root, &sticky, ports).expect("a plan");
+        let wiring = proxy::plan(&root.host, &service(), proxy, ports).expect("a plan");
         proxy::install(&root.host, &wiring).expect("installed");
-        Self { root, wiring, ports, programs, sticky, arms }
+        Self { root, wiring, ports, programs, sticky: proxy.sticky.clone(), arms }
     }
 
-    fn swap(&self, green: u8) -> Swapped {
+    pub(crate) fn swap(&self, green: u8) -> Swapped {
         share::swap(&self.root.host, &service(), root::share(green)).expect("swapped")
     }
 
-    fn prove(&self, green: u8) -> Result<Proof, NotProven> {
+    pub(crate) fn prove(&self, green: u8) -> Result<Proof, NotProven> {
         let proxy = root::proxy(self.sticky.clone());
         let ports = self.ports;
         let serving = move |arm: Arm| program_on(ports.of(arm));
         let question = Question {
             service: &service(),
             domain: &proxy.domain,
-            listen: self.wiring.listens[0],
+            listens: &self.wiring.listens,
             access_log: &self.wiring.access_log,
             sticky: &self.sticky,
             ports: self.ports,
@@ -76,7 +80,7 @@ fn plan(root: &Root, sticky: &Sticky, ports: ArmPorts) -> Result<Wiring, WiringE
     proxy::plan(&root.host, &service(), &root::proxy(sticky.clone()), ports)
 }
 
-fn cookie() -> Sticky {
+pub(crate) fn cookie() -> Sticky {
     Sticky::Cookie("sid".to_owned())
 }
 

@@ -11,7 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use guanka_core::facts::declared::{LogPlace, Logs, Proxy, Sticky};
+use guanka_core::facts::declared::{ForwardedProto, LogPlace, Logs, Proxy, Sticky};
+use guanka_core::facts::guard::Guard;
 use guanka_core::facts::release::{MANIFEST_SCHEMA, Manifest, ReleaseFile};
 use guanka_core::name::{Arm, Digest, Domain, ServiceName};
 use guanka_core::quantity::{Bytes, Millis, SharePercent};
@@ -82,6 +83,11 @@ pub(crate) fn proxy(sticky: Sticky) -> Proxy {
         upload_max: Bytes(1 << 20),
         read_timeout: Millis(15_000),
         keepalive: Millis(30_000),
+        forwarded_proto: ForwardedProto::Scheme,
+        streams: Vec::new(),
+        stream_timeout: Millis::from_secs(3600),
+        debug: Guard::default(),
+        metrics: None,
     }
 }
 
@@ -310,6 +316,8 @@ fn serve(stream: TcpStream, arm: &str) -> Option<()> {
         io::copy(&mut reader.by_ref().take(length(&headers) as u64), &mut io::sink()).ok()?;
         let body = match first.split(' ').nth(1)? {
             "/headers" => format!("{headers:?}"),
+            "/debug/pprof/" => "Types of profiles available: /debug/pprof/heap".to_owned(),
+            "/metrics" => format!("# TYPE arm gauge\narm{{name=\"{arm}\"}} 1\n"),
             _ => arm.to_owned(),
         };
         let status = if first.contains("/broken") { 500 } else { 200 };

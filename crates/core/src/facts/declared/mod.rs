@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Span;
+use super::guard::{Guard, Metrics};
 use crate::name::{Domain, Route, ServiceName};
 use crate::quantity::{Bytes, Millis, Proportion, Rate, SharePercent};
 
@@ -152,6 +153,36 @@ pub struct Proxy {
     pub read_timeout: Millis,
     /// How long nginx keeps an idle connection to the program; shorter than Go's IdleTimeout.
     pub keepalive: Millis,
+    /// The routes whose answers go on for long, WebSocket and server-sent events: `/ws/{id}`.
+    #[serde(default)]
+    pub streams: Vec<String>,
+    /// nginx's patience between two reads on those routes.
+    #[serde(default = "hour")]
+    pub stream_timeout: Millis,
+    /// The paths of profiler and variables, closed to the outside.
+    #[serde(default)]
+    pub debug: Guard,
+    /// What the program is told of the scheme that the user asked with.
+    #[serde(default)]
+    pub forwarded_proto: ForwardedProto,
+    /// The metrics, closed to the outside; `None` when there are none to fetch through nginx.
+    #[serde(default)]
+    pub metrics: Option<Metrics>,
+}
+
+const fn hour() -> Millis {
+    Millis::from_secs(3600)
+}
+
+/// What a program is told of the scheme that a user asked with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardedProto {
+    /// The scheme at nginx.
+    #[default]
+    Scheme,
+    /// Always https: TLS ends before nginx, at a CDN or another balancer.
+    Https,
 }
 
 /// What keeps a user on one arm.

@@ -4,7 +4,7 @@
 use super::routes::{self, Picked};
 use super::{above_zero, program_folder};
 use crate::facts::gomod::GoMod;
-use crate::facts::gosource::{GoListen, GoMain, GoRoute, GoSource};
+use crate::facts::gosource::{GoListen, GoMain, GoRoute, GoServer, GoSource};
 use crate::facts::{Fact, Span};
 use crate::quantity::Millis;
 
@@ -91,7 +91,7 @@ fn written(folder: &str) -> String {
 
 /// Returns the source of one program: the chosen main package stands first, and what lies in the
 /// folders of the others is left out. Without a choice the first program that listens is taken.
-pub(super) fn of_program(source: &GoSource, asked: Option<&str>) -> GoSource {
+pub(in crate::plan) fn of_program(source: &GoSource, asked: Option<&str>) -> GoSource {
     let mut own = source.clone();
     let listens = |main: &GoMain| source.listens.iter().any(|l| l.folder == main.folder);
     let chosen = match asked.map(program_folder) {
@@ -173,27 +173,43 @@ fn is_variable(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Returns what nginx's keepalive and read timeout must be where the defaults do not fit.
-fn limits(source: &GoSource, listen: &Listen<'_>) -> (Option<Millis>, Option<Millis>) {
+/// Returns the server that answers users, as far as it can be told.
+pub(in crate::plan) fn main_server(source: &GoSource) -> Option<&GoServer> {
+    server_of(source, &listen(source))
+}
+
+fn server_of<'a>(source: &'a GoSource, listen: &Listen<'a>) -> Option<&'a GoServer> {
     let call = match listen {
         Listen::Variable { call, .. }
         | Listen::Flag { call, .. }
         | Listen::Constant { call, .. }
         | Listen::Unclear { call } => call,
-        Listen::Nothing => return (None, None),
+        Listen::Nothing => return None,
     };
-    let Some(server) = call.server.and_then(|index| source.servers.get(index)) else {
-        return (None, None);
-    };
+    call.server.and_then(|index| source.servers.get(index))
+}
+
+/// Returns what nginx's keepalive and read timeout must be where the defaults do not fit.
+fn limits(source: &GoSource, listen: &Listen<'_>) -> (Option<Millis>, Option<Millis>) {
+    let Some(server) = server_of(source, listen) else { return (None, None) };
     // Go takes ReadTimeout where IdleTimeout is not set.
     let is_unset = server.idle_timeout.known().is_some_and(|idle| idle.0 == 0);
     let idle = if is_unset { &server.read_timeout } else { &server.idle_timeout };
-    let keepalive = above_zero(idle).filter(|idle| *idle <= KEEPALIVE).map(|idle| {
-        // Half of it: far enough from the race, long enough to be of use.
-        whole(Millis(idle.0 / 2))
-    });
+    let keepalive = above_zero(idle).filter(|idle| *idle <= KEEPALIVE).map(before_idle);
     let write = above_zero(&server.write_timeout).filter(|write| *write <= READ_TIMEOUT);
-    (keepalive, write.map(|write| whole(Millis(write.0 - write.0 / 5))))
+    (keepalive, write.map(before_write))
+}
+
+/// Returns nginx's keepalive for an IdleTimeout: half of it is far enough from the race and long
+/// enough to be of use.
+pub(in crate::plan) fn before_idle(idle: Millis) -> Millis {
+    whole(Millis(idle.0 / 2))
+}
+
+/// Returns nginx's patience for a WriteTimeout: a fifth earlier, so that what takes too long gets
+/// a 504 of nginx and not a connection cut off in the middle.
+pub(in crate::plan) fn before_write(write: Millis) -> Millis {
+    whole(Millis(write.0 - write.0 / 5))
 }
 
 fn stop_grace(source: &GoSource) -> Option<Millis> {

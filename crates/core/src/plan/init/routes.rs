@@ -70,7 +70,7 @@ pub(super) fn health(routes: &[GoRoute]) -> Option<(String, &GoRoute)> {
 }
 
 /// Returns the route of the metrics.
-pub(super) fn metrics(routes: &[GoRoute]) -> Option<(String, &GoRoute)> {
+pub(in crate::plan) fn metrics(routes: &[GoRoute]) -> Option<(String, &GoRoute)> {
     gets(routes).find(is_metrics).map(|p| (p.path, p.route))
 }
 

@@ -82,6 +82,7 @@ fn answer(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Reply 
             Ok(view) => Reply::View(Box::new(view)),
             Err(answer) => told(answer),
         },
+        Verb::Ways { service } => place::ways(host, &service),
         Verb::Programs { service } => arms::programs(host, &helper.service(&service)),
         Verb::Move { service, to } => {
             let service = helper.service(&service);

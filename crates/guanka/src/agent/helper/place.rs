@@ -5,7 +5,7 @@ use std::io;
 
 use guanka_core::facts::declared::Declared;
 use guanka_core::facts::release::Manifest;
-use guanka_core::name::{Arm, Digest};
+use guanka_core::name::{Arm, Digest, ServiceName};
 use guanka_core::quantity::Millis;
 use guanka_core::rollout::event::Fault;
 use guanka_core::say::Said;
@@ -155,6 +155,14 @@ pub(super) fn verify(host: &HostRoot, service: &Kept, release: &Digest) -> Reply
     match service.store(host).verify(release) {
         Ok(_) => Reply::Done,
         Err(error) => Reply::Fault(Fault::Other(error.said())),
+    }
+}
+
+/// Returns every way through nginx to the service's arms.
+pub(super) fn ways(host: &HostRoot, service: &ServiceName) -> Reply {
+    match ports::allotted(host, service) {
+        Ok(Some(allotted)) => Reply::Ways(proxy::ways(host, service, allotted)),
+        _ => arms::refusal("the service has no ports"),
     }
 }
 
