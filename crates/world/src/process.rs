@@ -218,8 +218,12 @@ mod tests {
 
     /// Starts a shell in a group of its own; returns it once it has said that it is ready.
     fn hung(script: &str) -> std::process::Child {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", script]).stdout(Stdio::piped()).process_group(0);
+        // A test that was started with SIGQUIT ignored would hand that on, and no shell can undo it.
+        let mut shell = Command::new("env");
+        shell
+            .args(["--default-signal=QUIT", "sh", "-c", script])
+            .stdout(Stdio::piped())
+            .process_group(0);
         let mut child = shell.spawn().expect("sh starts");
         let mut word = [0; 5];
         let out = child.stdout.as_mut().expect("piped");
