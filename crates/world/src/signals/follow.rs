@@ -6,10 +6,11 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use guanka_core::quantity::Millis;
 
+use super::packed::Packed;
 use super::position::{self, HEAD_BYTES, Position};
 use crate::{clock, files};
 
@@ -23,6 +24,9 @@ const LINE_MAX: usize = 1 << 20;
 /// it. guanka's own rotation needs milliseconds; the panel's packs every site's log first and has
 /// nginx reopen in the end.
 const LINGER: Millis = Millis::from_secs(20);
+
+/// What was cut and never seen is looked for among files of this age: a day's cuts.
+const UNSEEN: Millis = Millis::from_secs(86_400);
 
 /// The most files that are read on beside the current one.
 const OLD_MAX: usize = 256;
@@ -54,6 +58,8 @@ pub struct Follower {
     /// Every file read so far: what stands beside the log and is not among them came and went
     /// unseen.
     known: Vec<Position>,
+    /// Positions to be stored with the next batch.
+    noted: Vec<Position>,
 }
 
 struct Open {
@@ -68,7 +74,8 @@ impl Follower {
     /// from its beginning; with no position at all, from its end when `from_end` says so.
     pub fn new(path: &Path, committed: &[Position], start: Start) -> io::Result<Self> {
         let known = committed.to_vec();
-        let mut follower = Self { path: path.to_path_buf(), current: None, old: Vec::new(), known };
+        let (path, old, noted) = (path.to_path_buf(), Vec::new(), Vec::new());
+        let mut follower = Self { path, current: None, old, known, noted };
         for position in committed {
             follower.reopen(position)?;
         }
@@ -88,7 +95,7 @@ impl Follower {
     /// Reads what is new. Nothing moves on until the batch's positions are handed to `commit`.
     pub fn poll(&mut self) -> io::Result<Batch> {
         self.look()?;
-        let mut batch = Batch::default();
+        let mut batch = Batch { positions: std::mem::take(&mut self.noted), ..Batch::default() };
         for open in &mut self.old {
             let before = batch.lines.len();
             read_lines(open, &mut batch)?;
@@ -105,7 +112,12 @@ impl Follower {
     pub fn commit(&mut self, batch: &Batch) {
         for open in self.old.iter_mut().chain(self.current.as_mut()) {
             for position in &batch.positions {
-                self.known.retain(|p| (p.device, p.inode) != (position.device, position.inode));
+                // What the same file held before it was emptied stays known: its copy begins so.
+                let is_older = |p: &Position| {
+                    let is_file = (p.device, p.inode) == (position.device, position.inode);
+                    is_file && (p.head_bytes < HEAD_BYTES || p.head == position.head)
+                };
+                self.known.retain(|p| !is_older(p));
                 self.known.push(position.clone());
                 if position.device == open.position.device && position.inode == open.position.inode
                 {
@@ -196,11 +208,37 @@ impl Follower {
                 Some(named) => begins_alike(&file, named)?,
                 None => false,
             };
-            if is_ours && !is_copy {
+            if is_ours && !is_copy && is_recent(metadata.modified()?) {
                 let position = Position::start(&file)?;
                 unseen.push((metadata.modified()?, Open { file, position, quiet: None }));
             }
         }
+        let mut noted = Vec::new();
+        for packed in self.packed() {
+            let reading = self.old.iter().map(|open| &open.position);
+            let alike = self.known.iter().chain(reading).filter(|known| packed.begins_as(known));
+            let (itself, others): (Vec<_>, Vec<_>) = alike.partition(|known| packed.is_of(known));
+            let is_known = others.iter().any(|known| known.head_bytes == HEAD_BYTES);
+            if is_known && itself.is_empty() {
+                // Known from now on by itself: the copy it was packed from is gone, and its number
+                // will be another file's.
+                noted.extend(packed.position());
+            }
+            let is_known = is_known || !itself.is_empty();
+            let is_copy = match &named {
+                Some(named) => packed.begins_alike(named)?,
+                None => false,
+            };
+            let modified = packed.metadata.modified()?;
+            if !is_known
+                && !is_copy
+                && is_recent(modified)
+                && let Some((file, position)) = packed.unpack()?
+            {
+                unseen.push((modified, Open { file, position, quiet: None }));
+            }
+        }
+        self.noted.append(&mut noted);
         unseen.sort_by_key(|(modified, _)| *modified);
         self.old.extend(unseen.into_iter().map(|(_, open)| open));
         Ok(())
@@ -241,6 +279,17 @@ impl Follower {
                 return Ok(Some(Open { file, position: own, quiet: None }));
             }
         }
+        for packed in self.packed().filter(|packed| packed.begins_as(position)) {
+            let is_it = |known: &Position| packed.is_of(known) && packed.begins_as(known);
+            if !self.known.iter().any(is_it)
+                && let Some((file, start)) = packed.unpack()?
+                && position.holds(&file)?
+            {
+                let (device, inode) = (start.device, start.inode);
+                let own = Position { device, inode, ..position.clone() };
+                return Ok(Some(Open { file, position: own, quiet: None }));
+            }
+        }
         Ok(None)
     }
 
@@ -273,22 +322,46 @@ impl Follower {
                 found.push(path);
             }
         }
-        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
-        let cut = [
-            folder.join(format!("{name}-history_logs")),
-            folder.join(format!("{stem}-history_logs")),
-            folder.join("history_backups").join(&*stem),
-        ];
-        for cut in cut {
-            // One that may not be looked into holds nothing for us.
-            let names = files::folder_names(&cut).unwrap_or_default().into_iter();
-            let names = names.take(SIBLINGS_MAX);
-            found.extend(names.filter(|name| !name.ends_with(".gz")).map(|name| cut.join(name)));
-        }
+        found.extend(self.cut().into_iter().filter(|path| !is_packed(path)));
         found.sort();
         found.dedup();
         Ok(found)
     }
+
+    /// Returns the packed copies that the panel's cutters made.
+    fn packed(&self) -> impl Iterator<Item = Packed> {
+        let packed = self.cut().into_iter().filter(|path| is_packed(path));
+        packed.filter_map(|path| Packed::look(&path))
+    }
+
+    /// Returns the files in the folders that the panel's cutters make beside the log.
+    fn cut(&self) -> Vec<PathBuf> {
+        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
+            return Vec::new();
+        };
+        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+        let cut = [
+            folder.join(format!("{}-history_logs", name.to_string_lossy())),
+            folder.join(format!("{stem}-history_logs")),
+            folder.join("history_backups").join(&*stem),
+        ];
+        let in_folder = |folder: &PathBuf| {
+            // One that may not be looked into holds nothing for us.
+            let names = files::folder_names(folder).unwrap_or_default().into_iter();
+            names.take(SIBLINGS_MAX).map(|name| folder.join(name)).collect::<Vec<_>>()
+        };
+        cut.iter().flat_map(in_folder).collect()
+    }
+}
+
+/// Returns whether a file was written to lately: older ones were read, or forgotten, long ago.
+fn is_recent(modified: SystemTime) -> bool {
+    modified.elapsed().is_ok_and(|age| age.as_millis() < u128::from(UNSEEN.0))
+        || modified > SystemTime::now()
+}
+
+fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "gz")
 }
 
 /// Where a file is read from when nothing is known of it.
@@ -449,6 +522,47 @@ mod tests {
         }
         assert_eq!(reader.seen.len(), all.len());
         assert_eq!(reader.seen, all);
+    }
+
+    /// Copies the log as the panel's cutter does, packs the copy at once, and empties the log.
+    fn cut_and_packed(path: &Path, number: u32) {
+        let folder = path.with_file_name("access-history_logs");
+        fs::create_dir_all(&folder).expect("made");
+        let copy = fs::File::create(folder.join(format!("{number}.log.gz"))).expect("made");
+        let mut packed = flate2::write::GzEncoder::new(copy, flate2::Compression::default());
+        packed.write_all(&fs::read(path).expect("there")).expect("packed");
+        packed.finish().expect("whole");
+        let file = OpenOptions::new().write(true).open(path).expect("opened");
+        file.set_len(0).expect("truncated");
+    }
+
+    #[test]
+    fn copies_that_were_packed_at_once_are_read_all_the_same() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("access.json");
+        let mut reader = Reader { committed: Vec::new(), seen: Vec::new() };
+        append(&path, &numbered(0..2));
+        let mut follower = Follower::new(&path, &[], Start::AtBeginning).expect("started");
+        reader.read(&mut follower);
+        for round in 0..12 {
+            append(&path, &numbered(2 + round * 10..7 + round * 10));
+            cut_and_packed(&path, round * 2);
+            append(&path, &numbered(7 + round * 10..12 + round * 10));
+            if round % 3 == 0 {
+                // A second cut before anybody has looked.
+                cut_and_packed(&path, round * 2 + 1);
+            }
+            if round % 2 == 0 {
+                reader.restart_and_read(&path);
+                follower =
+                    Follower::new(&path, &reader.committed, Start::AtBeginning).expect("started");
+            }
+            reader.read(&mut follower);
+        }
+        let mut seen = reader.seen.clone();
+        seen.sort_by_key(|line| line.split(' ').nth(1).and_then(|n| n.parse::<u32>().ok()));
+        assert_eq!(seen.len(), 122);
+        assert_eq!(seen, numbered(0..122));
     }
 
     #[test]
