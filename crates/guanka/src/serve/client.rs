@@ -244,7 +244,8 @@ fn conclude(handed: &Handed, screen: &Screen, heard: &HeardOf) -> Result<Exit, F
     let Some(ending) = chapter.rollout(service)?.ending() else { return Err(stopped(handed)) };
     if !heard.has_reported {
         let request = Request::ReadReport { service: service.clone(), number: Some(*number) };
-        if let Answer::Report { report, .. } = link.ask(&request)?
+        // A rollout that is held has none yet.
+        if let Ok(Answer::Report { report, .. }) = link.ask(&request)
             && let Ok(report) = serde_json::from_str(&report)
         {
             screen.hear(Told::Reported { report: Box::new(report) });

@@ -35,6 +35,9 @@ use shift::Shift;
 /// takes longer and is left behind: it is begun anew.
 const LEAVE_LIMIT: Millis = Millis::from_secs(8);
 
+/// How long a killed controller's socket may go on to answer.
+const DYING_LIMIT: Millis = Millis::from_secs(3);
+
 /// What drives: a service on a host.
 type Key = (HostAddress, ServiceName);
 
@@ -58,7 +61,7 @@ pub(crate) fn run(place: &Place, terminal: &Terminal) -> Result<Exit, Failure> {
     };
     place.prepare().map_err(|error| failed(&error))?;
     // The socket comes first: it is what makes sure that a user has one controller only.
-    let server = Server::bind(&place.socket).map_err(|error| failed(&error))?;
+    let server = bind(place).map_err(|error| failed(&error))?;
     let roster = Roster::load(&place.folder).map_err(|error| failed(&error))?;
     let called = interrupt::on_end().map_err(|error| failed(&error))?;
     let office = Arc::new(Office {
@@ -91,6 +94,19 @@ pub(crate) fn run(place: &Place, terminal: &Terminal) -> Result<Exit, Failure> {
     // Left behind it is replaced by the next one.
     let _ = files::remove(&place.socket);
     Ok(Exit::Done)
+}
+
+/// Takes the socket; one that was killed just now may answer until the last of its threads is gone.
+fn bind(place: &Place) -> io::Result<Server> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    let bound = clock::wait_for(DYING_LIMIT, Millis(100), || match Server::bind(&place.socket) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            last = error;
+            None
+        }
+        other => Some(other),
+    });
+    bound.unwrap_or(Err(last))
 }
 
 impl Office {

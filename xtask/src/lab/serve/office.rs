@@ -25,7 +25,8 @@ const LONG_STEP: &str = "50% 12s";
 pub(super) struct Office {
     /// First, so that it ends before the host that it would start an agent on.
     controller: Option<Controller>,
-    users: Users,
+    /// From the first release on.
+    users: Option<Users>,
     pub(super) ground: Ground,
 }
 
@@ -33,10 +34,14 @@ impl Office {
     /// Lays the host out, starts users and a controller.
     pub(super) fn open(repository: &Path, tools: &Tools, guanka: PathBuf) -> Result<Self> {
         let ground = Ground::open(repository, tools, guanka)?;
-        let users = Users::start(ground.host.ports.shop);
-        let mut office = Self { controller: None, users, ground };
+        let mut office = Self { controller: None, users: None, ground };
         office.start()?;
         Ok(office)
+    }
+
+    /// Lets users in; from here on nobody may fail.
+    pub(super) fn open_doors(&mut self) {
+        self.users = Some(Users::start(self.ground.host.ports.shop));
     }
 
     /// Starts the controller, again.
@@ -80,8 +85,9 @@ impl Office {
 
     /// Returns how many requests users sent, how many failed, and how the first one did.
     pub(super) fn users(&self) -> (u64, u64, Option<String>) {
-        let (sent, failed) = self.users.counts();
-        (sent, failed, self.users.first_failure().map(|first| format!(": {first}")))
+        let Some(users) = &self.users else { return (0, 0, None) };
+        let (sent, failed) = users.counts();
+        (sent, failed, users.first_failure().map(|first| format!(": {first}")))
     }
 
     /// Makes the project a release with a canary that is long enough to be interrupted in.
