@@ -128,6 +128,15 @@ fn the_profilers_paths_are_closed_however_they_come_in() {
     let moved = "http.HandleFunc(\"/admin/prof/\", pprof.Index)";
     assert_eq!(paths("\"net/http/pprof\"", moved), ["/debug/", "/admin/prof/"]);
     assert_eq!(paths("", shared), Vec::<String>::new());
+    let chi = "\"github.com/go-chi/chi/v5\"\n\"github.com/go-chi/chi/v5/middleware\"";
+    let mount = "r := chi.NewRouter()\nr.Use(middleware.Logger)\n\
+        r.Mount(\"/internal\", middleware.Profiler())";
+    assert_eq!(paths(chi, mount), ["/internal/"]);
+    assert_eq!(paths(chi, "r := chi.NewRouter()\nr.Use(middleware.Logger)"), [""; 0]);
+    let gin = "\"github.com/gin-gonic/gin\"\n\"github.com/gin-contrib/pprof\"";
+    let register = "r := gin.New()\npprof.Register(r, \"dev/prof\")";
+    assert_eq!(paths(gin, register), ["/debug/", "/dev/prof/"]);
+    assert_eq!(paths(gin, "r := gin.New()\npprof.Register(r)"), ["/debug/"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use crate::facts::Fact;
 use crate::facts::declared::Declared;
-use crate::facts::gosource::{GoRoute, GoSource};
+use crate::facts::gosource::{GoCall, GoRoute, GoSource};
 use crate::facts::guard::{Metrics, MetricsFrom};
 use crate::plan::init::{reading, routes};
 use crate::quantity::Millis;
@@ -14,7 +14,13 @@ const READ_TIMEOUT_MAX: Millis = Millis::from_secs(600);
 /// The most paths taken from the source: nginx tries them one after the other.
 const PATHS_MAX: usize = 100;
 /// Imports that register below `/debug/` by themselves, or are there to be registered there.
-const DEBUG_IMPORTS: &[&str] = &["net/http/pprof", "expvar", "github.com/gin-contrib/pprof"];
+const DEBUG_IMPORTS: &[&str] = &[
+    "net/http/pprof",
+    "expvar",
+    "github.com/gin-contrib/pprof",
+    "github.com/labstack/echo-contrib/pprof",
+    "github.com/gofiber/fiber/v2/middleware/pprof",
+];
 
 /// Fits a declaration to the source of its program.
 pub fn fit(declared: &mut Declared, source: &GoSource) {
@@ -78,7 +84,30 @@ fn debug_paths(declared: &mut Declared, source: &GoSource) {
             found.push(cut.to_owned());
         }
     }
+    found.extend(mounted(source));
     add(&mut declared.proxy.debug.paths, found);
+}
+
+/// Returns where a router's own profiler is mounted: chi's by `Mount` on the same line, gin's by
+/// the prefix it is given.
+fn mounted(source: &GoSource) -> Vec<String> {
+    let first = |args: &[Option<String>], at: usize| args.get(at).cloned().flatten();
+    let below = |path: String| format!("/{}/", path.trim_matches('/'));
+    let of_call = |call: &GoCall| match call.name.rsplit_once('.')? {
+        (path, "Profiler") if path.ends_with("/middleware") => {
+            let is_here = |other: &&GoCall| {
+                other.name.ends_with(".Mount")
+                    && (&other.span.file, other.span.line) == (&call.span.file, call.span.line)
+            };
+            let mount = source.calls.iter().find(is_here);
+            Some(below(mount.and_then(|m| first(&m.args, 0)).unwrap_or("debug".to_owned())))
+        }
+        ("github.com/gin-contrib/pprof", "Register" | "RouteRegister") => {
+            first(&call.args, 1).map(below)
+        }
+        _ => None,
+    };
+    source.calls.iter().filter_map(of_call).filter(|path| path != "//").collect()
 }
 
 /// Closes the program's own metrics where nothing is declared of them.

@@ -25,6 +25,10 @@ const WATCHED: &[(&str, &str)] = &[
     ("time", "Tick"),
     ("time", "AfterFunc"),
     ("net/http", "Error"),
+    ("github.com/go-chi/chi/v5/middleware", "Profiler"),
+    ("github.com/go-chi/chi/middleware", "Profiler"),
+    ("github.com/gin-contrib/pprof", "Register"),
+    ("github.com/gin-contrib/pprof", "RouteRegister"),
 ];
 /// Methods that a check asks about whatever they belong to.
 const METHODS: &[&str] = &[
@@ -35,6 +39,7 @@ const METHODS: &[&str] = &[
     "AddFunc",
     "Hijack",
     "SetWriteDeadline",
+    "Mount",
 ];
 
 /// Returns a call that a check asks about, with its constant arguments.

@@ -109,16 +109,17 @@ pub fn prove(ways: &[Way], proxy: &Proxy, ports: ArmPorts, nonce: &Nonce) -> Res
     Ok(closed)
 }
 
-/// Returns what is closed, each with a page that is there where the profiler has its usual place.
+/// Returns what is closed, each with a page that is likely to be there.
 fn rules(proxy: &Proxy) -> Vec<Rule<'_>> {
     let Guard { paths, allow, users } = &proxy.debug;
     let mut rules: Vec<Rule<'_>> = Vec::new();
     for path in paths {
-        let page = match path.trim_end_matches('/') {
-            "/debug" => "/debug/pprof/".to_owned(),
-            _ => path.clone(),
-        };
-        rules.push(Rule { path, page, allow: allow.clone(), has_users: !users.is_empty() });
+        // The profiler's first page is below the folder that it is mounted on.
+        let is_folder = path.ends_with('/') && !path.contains("pprof");
+        let below = is_folder.then(|| format!("{path}pprof/"));
+        for page in below.into_iter().chain([path.clone()]) {
+            rules.push(Rule { path, page, allow: allow.clone(), has_users: !users.is_empty() });
+        }
     }
     if let Some(metrics) = &proxy.metrics {
         let own = match &metrics.from {

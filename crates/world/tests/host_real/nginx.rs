@@ -328,6 +328,25 @@ fn no_request_fails_while_the_share_moves_and_some_do_when_nginx_reloads() {
     assert!(reloaded.failed > 0, "this load cannot see a loss: {reloaded:?}");
 }
 
+#[test]
+fn an_arm_that_dies_under_load_costs_no_request() {
+    if !has(&["nginx"]) {
+        return;
+    }
+    let wired = Wired::new(cookie());
+    wired.swap(50);
+    let green = wired.arms[&Arm::Green].0.id();
+    let pid = rustix::process::Pid::from_raw(green as i32).expect("a process");
+    let seen = under_load(&wired, |i| {
+        if i == 5 {
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+        }
+        i < 60
+    });
+    assert_eq!((seen.failed, seen.wrong), (0, 0), "{seen:?}");
+    assert!(seen.green > 0 && seen.blue > 0, "{seen:?}");
+}
+
 /// What clients that keep their connections and never retry saw.
 #[derive(Debug)]
 struct Seen {
