@@ -55,11 +55,6 @@ impl Supervisor {
         Ok(Some(Self { host: host.clone(), client: client(host), config, folder, ending }))
     }
 
-    /// Returns the file of one arm's program.
-    pub fn file(&self, service: &ServiceName, arm: Arm) -> PathBuf {
-        self.folder.join(format!("{}.{}", program_name(service, arm), self.ending))
-    }
-
     /// Runs the client and returns what it printed.
     fn ask(&self, args: &[&str], limit: Millis) -> Result<String, ManagerError> {
         let mut command = Command::new(&self.client);
@@ -118,6 +113,10 @@ impl Supervisor {
 }
 
 impl Manager for Supervisor {
+    fn file(&self, service: &ServiceName, arm: Arm) -> PathBuf {
+        self.folder.join(format!("{}.{}", program_name(service, arm), self.ending))
+    }
+
     fn preview(&self, spec: &ArmSpec) -> Result<Preview, ManagerError> {
         let text = Ini::new(&self.host, spec, Autostart::Disabled)?.checked_text()?;
         Ok(Preview { file: self.file(&spec.service, spec.arm), text, exposure: None })
