@@ -122,6 +122,19 @@ fn kept(
     let Some(manager) = managers::find(host, process.manager).map_err(|e| e.said())? else {
         return Ok(None);
     };
+    if let Some(file) = managers::left_elsewhere(host, service, manager.as_ref()) {
+        let (env, file) = (service.env(), file.display());
+        return Err(Said::new(
+            format!(
+                "该服务由另一个进程管理器托管({file});更换 [process] manager 须先 \
+                 `guanka remove --env {env} --yes`"
+            ),
+            format!(
+                "another process manager keeps this service ({file}); to change [process] \
+                 manager, first `guanka remove --env {env} --yes`"
+            ),
+        ));
+    }
     let active = files::read_text(&host.active_file(service), 64).ok();
     let arm = active.and_then(|text| Arm::parse(text.trim())).map_or(Arm::Blue, Arm::other);
     let run_as = users::preview(host, service, process.user.as_deref()).map_err(|e| because(&e))?;

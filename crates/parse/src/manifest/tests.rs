@@ -1,7 +1,7 @@
 use guanka_core::facts::declared::{
-    HostAddress, Indicator, Limit, ListenBy, LogPlace, Logs, Sticky,
+    HostAddress, Indicator, Limit, Limits, ListenBy, Liveness, LogPlace, Logs, Notify, Sticky,
 };
-use guanka_core::quantity::{Bytes, Millis, Proportion, Rate};
+use guanka_core::quantity::{Bytes, CpuPercent, Millis, Proportion, Rate};
 use guanka_core::say::Lang;
 
 use super::{ManifestFile, json_schema, read};
@@ -106,6 +106,44 @@ fn hostile_names_are_refused() {
     assert!(!changed("cookie:sid", "cookie:s;d").is_empty());
     assert!(!changed("local:/srv/root", "local:/srv/../root").is_empty());
     assert!(!changed("local:/srv/root", "-oProxyCommand=x@y").is_empty());
+}
+
+#[test]
+fn a_process_is_declared_by_typed_limits_and_one_that_is_none_says_its_line() {
+    let with = |lines: &str| GOOD.replacen("[proxy]\n", &format!("{lines}\n[proxy]\n"), 1);
+    let declared = |lines: &str| read("guanka.toml", &with(lines), Some("demo")).declared;
+    let plain = declared("").expect("no problem").process;
+    assert_eq!((plain.limits, plain.liveness), (Limits::default(), Liveness::default()));
+    let full = "[process]\ncpu = \"150%\"\nfiles = 4096\nnotify = \"no\"\nlow_ports = true\n\
+                credentials = [\"tls.key\", \"db\", \"db\"]\n[liveness]\nrestarts = 5";
+    let full = declared(full).expect("no problem").process;
+    let expected = Limits {
+        cpu: Some(CpuPercent(150)),
+        files: 4096,
+        notify: Notify::No,
+        low_ports: true,
+        credentials: vec!["db".to_owned(), "tls.key".to_owned()],
+    };
+    assert_eq!(full.limits, expected);
+    assert_eq!(full.liveness, Liveness { restarts: 5, ..Liveness::default() });
+    for wrong in [
+        "cpu = \"1.5\"",
+        "cpu = 150",
+        "files = 10",
+        "notify = \"maybe\"",
+        "credentials = [\"../x\"]",
+        "credentials = [\"a b\"]",
+        "credentials = [\"-x\"]",
+        "low_ports = \"yes\"",
+    ] {
+        let file = read("guanka.toml", &with(&format!("[process]\n{wrong}")), Some("demo"));
+        let found = problems(&file);
+        assert!(found.len() == 1 && found[0].starts_with("13: "), "{wrong}: {found:?}");
+    }
+    for wrong in ["restarts = 0", "every = \"10\"", "path = \"x y\"", "on = 1"] {
+        let file = read("guanka.toml", &with(&format!("[liveness]\n{wrong}")), Some("demo"));
+        assert_eq!(problems(&file).len(), 1, "{wrong}");
+    }
 }
 
 #[test]

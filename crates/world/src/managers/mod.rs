@@ -37,6 +37,8 @@ const STOP_MARGIN_SECS: u64 = 5;
 /// Keeps the arms of services running on one host. Every call may be repeated; none touches a
 /// program that is not the named arm.
 pub trait Manager {
+    /// Returns where an arm's file lies, written or not.
+    fn file(&self, service: &ServiceName, arm: Arm) -> PathBuf;
     /// Says what an install would write, once the manager's own checker takes it. Changes nothing;
     /// the program need not be there yet.
     fn preview(&self, spec: &ArmSpec) -> Result<Preview, ManagerError>;
@@ -210,6 +212,21 @@ pub fn find(
     }
 }
 
+/// Returns an arm's file that another manager than the given one has, if a service was kept by it.
+/// Two managers would each start the arms of their own.
+pub fn left_elsewhere(
+    host: &HostRoot,
+    service: &ServiceName,
+    manager: &dyn Manager,
+) -> Option<PathBuf> {
+    let all = [declared::Manager::Systemd, declared::Manager::Supervisor];
+    let found = all.into_iter().filter_map(|kind| find(host, kind).ok().flatten());
+    let files = found.flat_map(|other| {
+        [Arm::Blue, Arm::Green].map(|arm| (other.file(service, arm), manager.file(service, arm)))
+    });
+    files.into_iter().find(|(other, own)| other != own && other.exists()).map(|(other, _)| other)
+}
+
 /// Returns how long to wait for a stop: what the manager itself waits, and a little for its client.
 fn stop_limit(grace: Millis) -> Millis {
     Millis(grace.0 + (STOP_MARGIN_SECS + 10) * 1000)
@@ -224,4 +241,59 @@ pub fn program_name(service: &ServiceName, arm: Arm) -> String {
 fn io_at(doing: impl Into<String>) -> impl FnOnce(io::Error) -> ManagerError {
     let doing = doing.into();
     move |source| ManagerError::Io { doing, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use guanka_core::name::{Arm, ServiceName};
+
+    use super::supervisor::Supervisor;
+    use super::{ArmSpec, ArmStatus, Installed, Manager, ManagerError, Millis, Preview};
+    use super::{HostRoot, left_elsewhere};
+
+    /// A manager with files of its own and nothing else.
+    struct Elsewhere;
+
+    impl Manager for Elsewhere {
+        fn file(&self, service: &ServiceName, arm: Arm) -> PathBuf {
+            PathBuf::from(format!("/elsewhere/{service}-{arm}"))
+        }
+        fn preview(&self, _: &ArmSpec) -> Result<Preview, ManagerError> {
+            unreachable!("only its files are asked for")
+        }
+        fn install(&self, _: &ArmSpec) -> Result<Installed, ManagerError> {
+            unreachable!("only its files are asked for")
+        }
+        fn start(&self, _: &ServiceName, _: Arm) -> Result<ArmStatus, ManagerError> {
+            unreachable!("only its files are asked for")
+        }
+        fn stop(&self, _: &ServiceName, _: Arm, _: Millis) -> Result<(), ManagerError> {
+            unreachable!("only its files are asked for")
+        }
+        fn status(&self, _: &ServiceName, _: Arm) -> Result<ArmStatus, ManagerError> {
+            unreachable!("only its files are asked for")
+        }
+        fn remove(&self, _: &ServiceName, _: Arm, _: Millis) -> Result<(), ManagerError> {
+            unreachable!("only its files are asked for")
+        }
+    }
+
+    #[test]
+    fn an_arm_that_another_manager_keeps_is_found_and_ones_own_is_not() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = HostRoot::new(dir.path());
+        fs::create_dir_all(dir.path().join("etc/supervisor/conf.d")).expect("made");
+        let config = "[include]\nfiles = /etc/supervisor/conf.d/*.conf\n";
+        fs::write(dir.path().join("etc/supervisor/supervisord.conf"), config).expect("written");
+        let service = ServiceName::new("shop", "prod").expect("a good name");
+        let supervisor = Supervisor::find(&host).expect("usable").expect("there");
+        assert_eq!(left_elsewhere(&host, &service, &Elsewhere), None);
+        let file = supervisor.file(&service, Arm::Green);
+        fs::write(&file, "").expect("written");
+        assert_eq!(left_elsewhere(&host, &service, &Elsewhere), Some(file));
+        assert_eq!(left_elsewhere(&host, &service, &supervisor), None);
+    }
 }

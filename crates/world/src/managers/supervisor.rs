@@ -56,11 +56,6 @@ impl Supervisor {
         Ok(Some(Self { host: host.clone(), client: client(host), config, folder, ending }))
     }
 
-    /// Returns the file of one arm's program.
-    pub fn file(&self, service: &ServiceName, arm: Arm) -> PathBuf {
-        self.folder.join(format!("{}.{}", program_name(service, arm), self.ending))
-    }
-
     /// Has Supervisor open all its logs anew; returns the process that writes them.
     pub fn reopen_logs(&self) -> Result<Vec<u32>, ManagerError> {
         let text = self.ask(&["pid"], CLIENT_LIMIT)?;
@@ -133,6 +128,10 @@ impl Supervisor {
 }
 
 impl Manager for Supervisor {
+    fn file(&self, service: &ServiceName, arm: Arm) -> PathBuf {
+        self.folder.join(format!("{}.{}", program_name(service, arm), self.ending))
+    }
+
     fn preview(&self, spec: &ArmSpec) -> Result<Preview, ManagerError> {
         let text = Ini::new(&self.host, spec, Autostart::Disabled)?.checked_text()?;
         Ok(Preview { file: self.file(&spec.service, spec.arm), text, exposure: None })

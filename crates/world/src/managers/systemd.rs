@@ -44,10 +44,6 @@ impl Systemd {
         (host.is_machine() && Path::new(RUNS).is_dir()).then(|| Self { host: host.clone() })
     }
 
-    fn file(&self, service: &ServiceName, arm: Arm) -> PathBuf {
-        self.host.at(FOLDER).join(unit::name(service, arm))
-    }
-
     fn ask(&self, args: &[&str], limit: Millis) -> Result<String, ManagerError> {
         let mut command = Command::new("systemctl");
         command.args(["--no-pager", "--no-ask-password"]).args(args);
@@ -133,6 +129,10 @@ fn analyze(
 }
 
 impl Manager for Systemd {
+    fn file(&self, service: &ServiceName, arm: Arm) -> PathBuf {
+        self.host.at(FOLDER).join(unit::name(service, arm))
+    }
+
     fn preview(&self, spec: &ArmSpec) -> Result<Preview, ManagerError> {
         let text = self.text(spec)?;
         let name = unit::name(&spec.service, spec.arm);

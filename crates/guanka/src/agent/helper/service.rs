@@ -152,6 +152,9 @@ mod tests {
     struct Says(fn(Arm) -> Option<ArmStatus>);
 
     impl Manager for Says {
+        fn file(&self, _: &ServiceName, _: Arm) -> std::path::PathBuf {
+            unreachable!("only asked")
+        }
         fn preview(&self, _: &ArmSpec) -> Result<Preview, ManagerError> {
             unreachable!("only asked")
         }
