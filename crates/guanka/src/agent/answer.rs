@@ -167,19 +167,14 @@ fn stage(
     manifest: &Manifest,
     session: &mut Session<'_>,
 ) -> Answer {
-    let mut contents = BTreeMap::new();
-    for file in &manifest.files {
-        match session.file(file.size_bytes) {
-            Ok(bytes) => contents.insert(file.path.clone(), bytes),
-            Err(error) => return could_not(&error.to_string()),
-        };
-    }
-    guarded(agent, service, epoch, |agent, service| {
+    let mut files = match session.files() {
+        Ok(files) => files,
+        Err(error) => return could_not(&error.to_string()),
+    };
+    let answer = guarded(agent, service, epoch, |agent, service| {
         let store = Store::new(&agent.host, &service.name);
-        let staged = store.stage(manifest, &mut |file| {
-            let bytes = contents.get(&file.path).cloned().unwrap_or_default();
-            Ok(Box::new(std::io::Cursor::new(bytes)))
-        });
+        // They come in the manifest's order, which is the order in which they are written.
+        let staged = store.stage(manifest, &mut |_| Ok(files.next_file()));
         match staged {
             Ok(staged) => {
                 if let Some(damage) = &staged.healed {
@@ -199,7 +194,11 @@ fn stage(
                 ),
             },
         }
-    })
+    });
+    match files.pass(manifest.files.len()) {
+        Ok(()) => answer,
+        Err(error) => could_not(&error.to_string()),
+    }
 }
 
 /// Returns what an install would change, or what stands in its way: before a rollout begins and not

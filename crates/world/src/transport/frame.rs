@@ -31,6 +31,14 @@ pub fn write(stream: &mut impl Write, kind: FrameKind, bytes: &[u8]) -> io::Resu
 
 /// Reads one frame; `None` when the peer has ended before one began.
 pub fn read(stream: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u8>)>> {
+    let Some((kind, length)) = read_head(stream)? else { return Ok(None) };
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes)?;
+    Ok(Some((kind, bytes)))
+}
+
+/// Reads a frame's kind and length and leaves its bytes to be read.
+pub fn read_head(stream: &mut impl Read) -> io::Result<Option<(FrameKind, usize)>> {
     let mut head = [0; 5];
     match stream.read(&mut head)? {
         0 => return Ok(None),
@@ -48,9 +56,7 @@ pub fn read(stream: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u8>)>> 
     if length > FRAME_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame of more than 64 MiB"));
     }
-    let mut bytes = vec![0; length as usize];
-    stream.read_exact(&mut bytes)?;
-    Ok(Some((kind, bytes)))
+    Ok(Some((kind, length as usize)))
 }
 
 #[cfg(test)]
