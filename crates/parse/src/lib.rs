@@ -13,3 +13,4 @@ pub mod script;
 pub mod supervisor;
 pub mod systemd;
 pub mod text;
+pub mod xmlrpc;

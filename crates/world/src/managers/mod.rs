@@ -5,6 +5,7 @@ mod ini;
 pub mod launch;
 mod mirror;
 pub mod own_unit;
+mod rpc;
 pub mod spec;
 pub mod supervisor;
 pub mod systemd;
