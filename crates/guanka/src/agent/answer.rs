@@ -82,8 +82,8 @@ pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session
 /// Answers what changes nothing, and reports, which change only what is read.
 fn look(agent: &Arc<Agent>, request: Request) -> Answer {
     match request {
-        Request::ReadJournal { service, from } => match agent.journal().read(&service, from) {
-            Ok(rows) => Answer::Journal { rows },
+        Request::ReadJournal { service, from } => match agent.journal().page(&service, from) {
+            Ok(page) => Answer::Journal { rows: page.records, next: page.next },
             Err(error) => store_failed(error),
         },
         Request::PlanInstall { declared } => plan(agent, &declared),
@@ -108,8 +108,8 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
         Request::Services => Answer::Services {
             services: agent.all().iter().map(|service| service.name.clone()).collect(),
         },
-        Request::ReadAudit { from } => match agent.audit().read(from) {
-            Ok(entries) => Answer::AuditLog { entries },
+        Request::ReadAudit { from } => match agent.audit().page(from) {
+            Ok(page) => Answer::AuditLog { entries: page.records, next: page.next },
             Err(error) => store_failed(error),
         },
         Request::Verify => verify(agent),

@@ -194,10 +194,7 @@ impl<'a> Driver<'a> {
     /// journal record has its entries, however often drivers were killed in between.
     pub(crate) fn tell_missing(&mut self) -> Result<(), Failure> {
         let Some(chapter) = self.ledger.newest().cloned() else { return Ok(()) };
-        let entries = match self.link.ask(&Request::ReadAudit { from: 0 })? {
-            Answer::AuditLog { entries } => entries,
-            other => return Err(unexpected(&other)),
-        };
+        let entries = self.link.audit_log()?;
         let service = self.ledger.service.to_string();
         let told: BTreeSet<String> = entries
             .iter()

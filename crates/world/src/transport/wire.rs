@@ -21,7 +21,7 @@ use crate::store::journal::Row;
 use crate::store::metrics::Source;
 
 /// The version of the protocol. An agent and a command line of different versions say so.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// What an agent is asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -233,8 +233,10 @@ pub enum Answer {
     },
     /// The journal's records.
     Journal {
-        /// The rows.
+        /// The rows, as many as fit a page.
         rows: Vec<Row>,
+        /// From where to ask on; nothing where these were the last.
+        next: Option<u64>,
     },
     /// What installing changes.
     Plan {
@@ -294,8 +296,10 @@ pub enum Answer {
     },
     /// Entries of the audit log.
     AuditLog {
-        /// In order.
+        /// In order, as many as fit a page.
         entries: Vec<Entry>,
+        /// From where to ask on; nothing where these were the last.
+        next: Option<u64>,
     },
     /// The chains are whole.
     Verified {
