@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -114,6 +115,8 @@ func kind(err error) string {
 		return "eof"
 	case errors.As(err, &network) && network.Timeout():
 		return "timeout"
+	case strings.Contains(err.Error(), "stream error"):
+		return "stream reset"
 	}
 	return "other"
 }
