@@ -37,7 +37,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   lab programs         tries odd and bad programs there, under systemd and Supervisor
   lab newest           lives on the newest nginx and systemd that Debian has
   lab pypi             tries PyPI's Supervisor
-  bench NAME           holds a figure against its limit: switch, prove, load or start
+  bench NAME           holds a figure against its limit: switch, prove, load, rotate,
+                        start or releases;
+                       releases: --cycles N start-switch-stop cycles, --gated N gated releases
   dist                 builds the one static binary into target/dist, with its SHA-256
   hostroot create DIR  lays out a panel host in a folder; start DIR and stop DIR run its daemons";
 
@@ -83,7 +85,7 @@ fn run() -> Result<()> {
         ["test"] => suite::run(&root),
         ["tidy"] => tidy::run(&root),
         ["lab", part] => lab::run(&root, part),
-        ["bench", name] => bench::run(&root, name),
+        ["bench", name, options @ ..] => bench::run(&root, name, options),
         ["dist"] => dist::run(&root),
         ["hostroot", "create", folder] => create_hostroot(Path::new(folder)),
         ["hostroot", "start", folder] => hostroot::start(Path::new(folder)).map(|_| ()),

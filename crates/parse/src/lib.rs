@@ -16,3 +16,4 @@ pub mod supervisor;
 pub mod systemd;
 pub mod systemd_analyze;
 pub mod text;
+pub mod xmlrpc;

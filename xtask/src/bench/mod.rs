@@ -2,6 +2,7 @@
 //! falls short; a failure repeats that line.
 
 mod load;
+mod releases;
 mod start;
 
 use std::io::{BufRead, BufReader, Write};
@@ -13,20 +14,24 @@ use anyhow::{Context, Result, bail};
 use crate::setup;
 
 /// Runs a bench by its name.
-pub(crate) fn run(root: &Path, name: &str) -> Result<()> {
-    match name {
-        "load" => load::run(),
-        "prove" => of_crate(root, "guanka-core", "prove"),
-        "rotate" => {
+pub(crate) fn run(root: &Path, name: &str, options: &[&str]) -> Result<()> {
+    match (name, options) {
+        ("load", []) => load::run(),
+        ("prove", []) => of_crate(root, "guanka-core", "prove"),
+        ("rotate", []) => {
             setup::ensure()?;
             of_crate(root, "guanka-world", "rotate")
         }
-        "start" => start::run(root),
-        "switch" => {
+        ("start", []) => start::run(root),
+        ("switch", []) => {
             setup::ensure()?;
             of_crate(root, "guanka-world", "switch")
         }
-        _ => bail!("usage: cargo xtask bench switch|prove|load|rotate|start"),
+        ("releases", options) => match releases::Wish::read(options) {
+            Some(wish) => releases::run(root, wish),
+            None => bail!("usage: cargo xtask bench releases [--cycles N] [--gated N] [--keep]"),
+        },
+        _ => bail!("usage: cargo xtask bench switch|prove|load|releases|rotate|start"),
     }
 }
 

@@ -47,6 +47,15 @@ pub(crate) struct Ground {
 impl Ground {
     /// Makes the folder and starts the host's nginx and Supervisor.
     pub(crate) fn open(tools: &Tools, afterwards: Afterwards) -> Result<Self> {
+        Self::open_with(tools, afterwards, |_| Ok(()))
+    }
+
+    /// Does the same, with something changed on the host before anything runs there.
+    pub(crate) fn open_with(
+        tools: &Tools,
+        afterwards: Afterwards,
+        prepare: impl FnOnce(&HostRootInfo) -> Result<()>,
+    ) -> Result<Self> {
         sweep();
         let folder = Path::new(BASE).join(format!("{PREFIX}{}", std::process::id()));
         make(&folder)?;
@@ -60,6 +69,7 @@ impl Ground {
         if afterwards == Afterwards::Keep {
             fs::write(ground.folder.join(KEPT), "").context("mark the folder as kept")?;
         }
+        prepare(&ground.host)?;
         hostroot::start(&ground.host.root)?;
         Ok(ground)
     }

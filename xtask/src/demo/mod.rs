@@ -2,15 +2,15 @@
 //! service is shipped five times; good releases win, bad ones lose, and nobody's request is lost by
 //! a switch. Fails when any of it ends otherwise.
 
-mod ground;
-mod program;
+pub(crate) mod ground;
+pub(crate) mod program;
 mod project;
 mod releases;
 mod ship;
 mod table;
 mod traffic;
 mod tree;
-mod words;
+pub(crate) mod words;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -89,8 +89,8 @@ pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session
 /// Answers what changes nothing, and reports, which change only what is read.
 fn look(agent: &Arc<Agent>, request: Request) -> Answer {
     match request {
-        Request::ReadJournal { service, from } => match agent.journal().read(&service, from) {
-            Ok(rows) => Answer::Journal { rows },
+        Request::ReadJournal { service, from } => match agent.journal().page(&service, from) {
+            Ok(page) => Answer::Journal { rows: page.records, next: page.next },
             Err(error) => store_failed(error),
         },
         Request::PlanInstall { declared } => agent.hands.answer(&Verb::Plan { declared }),
@@ -109,8 +109,8 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
         Request::Services => Answer::Services {
             services: agent.all().iter().map(|service| service.name.clone()).collect(),
         },
-        Request::ReadAudit { from } => match agent.audit().read(from) {
-            Ok(entries) => Answer::AuditLog { entries },
+        Request::ReadAudit { from } => match agent.audit().page(from) {
+            Ok(page) => Answer::AuditLog { entries: page.records, next: page.next },
             Err(error) => store_failed(error),
         },
         Request::Verify => verify(agent),
@@ -169,17 +169,22 @@ fn stage(
     manifest: &Manifest,
     session: &mut Session<'_>,
 ) -> Answer {
-    let known = agent.service(service);
-    let is_allowed = lease::allows(&known, epoch);
-    let mut files = manifest.files.iter().map(|file| session.file(file.size_bytes));
-    if !is_allowed {
-        // What follows the request is read all the same: the next one stands behind it.
-        return files
-            .find_map(Result::err)
-            .map_or_else(|| fenced(epoch), |error| could_not(&error.to_string()));
+    let mut files = match session.files() {
+        Ok(files) => files,
+        Err(error) => return could_not(&error.to_string()),
+    };
+    let answer = if lease::allows(&agent.service(service), epoch) {
+        let (service, kept) = (service.clone(), Box::new(manifest.clone()));
+        let verb = Verb::Stage { service, epoch, manifest: kept };
+        agent.hands.forward(&verb, &mut files, manifest.files.len())
+    } else {
+        fenced(epoch)
+    };
+    // What follows the request is read all the same: the next one stands behind it.
+    match files.pass(manifest.files.len()) {
+        Ok(()) => answer,
+        Err(error) => could_not(&error.to_string()),
     }
-    let (service, manifest) = (service.clone(), Box::new(manifest.clone()));
-    agent.hands.answer_with_files(&Verb::Stage { service, epoch, manifest }, &mut files)
 }
 
 /// Has a service put behind nginx, and proves that what is to be closed is.

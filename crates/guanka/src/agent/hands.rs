@@ -12,6 +12,7 @@ use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
 use guanka_world::clock;
 use guanka_world::transport::client::Client;
+use guanka_world::transport::files::Files;
 use guanka_world::transport::wire::Answer;
 
 use super::effects::could_not;
@@ -55,15 +56,11 @@ impl Hands {
         answer_of(self.ask(verb))
     }
 
-    /// Asks and sends files along.
-    pub(super) fn answer_with_files(
-        &self,
-        verb: &Verb,
-        files: &mut dyn Iterator<Item = io::Result<Vec<u8>>>,
-    ) -> Answer {
+    /// Asks and passes on the files that came with a driver's request.
+    pub(super) fn forward(&self, verb: &Verb, files: &mut Files, count: usize) -> Answer {
         // Later the asker may be who broke off.
         let client = living(self.connect());
-        answer_of(client.and_then(|mut client| client.ask_with_files(verb, files)))
+        answer_of(client.and_then(|mut client| client.ask_forwarding(verb, files, count)))
     }
 
     /// Returns how a service stands.

@@ -71,11 +71,7 @@ fn verify(place: &Where, terminal: &Terminal) -> Result<Exit, Failure> {
 
 fn show(place: &Where, terminal: &Terminal) -> Result<Exit, Failure> {
     let mut link = Link::to(&HostAddress::Local(place.root.display().to_string()))?;
-    let entries = match link.ask(&Request::ReadAudit { from: 0 })? {
-        Answer::AuditLog { entries } => entries,
-        other => return Err(unexpected(&other)),
-    };
-    for entry in entries {
+    for entry in link.audit_log()? {
         if terminal.json {
             terminal.line(&serde_json::to_string(&entry).unwrap_or_default());
         } else {

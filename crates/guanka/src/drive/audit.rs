@@ -7,11 +7,10 @@ use guanka_core::rollout::audit::Audit;
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::state::Rollout;
 use guanka_core::rollout::step::step;
-use guanka_world::transport::wire::{Answer, Request};
+use guanka_world::transport::wire::Request;
 use serde_json::json;
 
 use super::driver::Driver;
-use super::link::unexpected;
 use crate::failure::Failure;
 
 impl Driver {
@@ -37,10 +36,7 @@ impl Driver {
     /// journal record has its entries, however often drivers were killed in between.
     pub(crate) fn tell_missing(&mut self) -> Result<(), Failure> {
         let Some(chapter) = self.ledger.newest().cloned() else { return Ok(()) };
-        let entries = match self.link.ask(&Request::ReadAudit { from: 0 })? {
-            Answer::AuditLog { entries } => entries,
-            other => return Err(unexpected(&other)),
-        };
+        let entries = self.link.audit_log()?;
         let service = self.ledger.service.to_string();
         let told: BTreeSet<String> = entries
             .iter()

@@ -9,10 +9,10 @@ use guanka_core::rollout::journal::{Record, SCHEMA, fold};
 use guanka_core::rollout::state::{Rollout, State};
 use guanka_core::rollout::step::{Step, step};
 use guanka_core::say::Said;
-use guanka_world::transport::wire::{Answer, Request};
+use guanka_world::transport::wire::Request;
 use serde::{Deserialize, Serialize};
 
-use super::link::{Link, unexpected};
+use super::link::Link;
 use crate::failure::Failure;
 use crate::failure::codes::JOURNAL;
 
@@ -59,11 +59,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Reads a service's journal.
     pub(crate) fn read(link: &mut Link, service: &ServiceName) -> Result<Self, Failure> {
-        let request = Request::ReadJournal { service: service.clone(), from: 0 };
-        let rows = match link.ask(&request)? {
-            Answer::Journal { rows } => rows,
-            other => return Err(unexpected(&other)),
-        };
+        let rows = link.journal(service)?;
         let mut ledger = Self { service: service.clone(), next: 1, chapters: Vec::new() };
         for row in rows {
             ledger.next = row.number + 1;

@@ -11,6 +11,8 @@ use guanka_core::rollout::clock::Reading;
 use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::own_unit;
+use guanka_world::store::audit::Entry;
+use guanka_world::store::journal::Row;
 use guanka_world::transport::client::Client;
 use guanka_world::transport::hosts;
 use guanka_world::transport::ssh::{FaultKind, SshFault};
@@ -71,6 +73,37 @@ impl Link {
             self.client = None;
         }
         Err(self.unreachable(&last))
+    }
+
+    /// Reads a service's whole journal, page by page.
+    pub(crate) fn journal(&mut self, service: &ServiceName) -> Result<Vec<Row>, Failure> {
+        let (mut rows, mut from) = (Vec::new(), Some(0));
+        while let Some(number) = from {
+            let request = Request::ReadJournal { service: service.clone(), from: number };
+            match self.ask(&request)? {
+                Answer::Journal { rows: more, next } => {
+                    rows.extend(more);
+                    from = next.filter(|next| *next > number);
+                }
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Reads the host's whole audit log, page by page.
+    pub(crate) fn audit_log(&mut self) -> Result<Vec<Entry>, Failure> {
+        let (mut entries, mut from) = (Vec::new(), Some(0));
+        while let Some(number) = from {
+            match self.ask(&Request::ReadAudit { from: number })? {
+                Answer::AuditLog { entries: more, next } => {
+                    entries.extend(more);
+                    from = next.filter(|next| *next > number);
+                }
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(entries)
     }
 
     /// Asks and sends files along.

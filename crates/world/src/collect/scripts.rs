@@ -33,7 +33,8 @@ fn script_of(tree: &HostTree, program: &Program) -> Option<Script> {
         Some(folder) if !word.starts_with('/') => format!("{}/{word}", folder.value),
         _ => word.to_owned(),
     };
-    match tree.read(&path) {
+    // Most commands name a program: of what is too long for a script only that much is read.
+    match tree.head(&path, SCRIPT_MAX as u64 + 1) {
         Ok(bytes) if is_script(&bytes, is_shell) => {
             Some(script::read(word, &String::from_utf8_lossy(&bytes)))
         }

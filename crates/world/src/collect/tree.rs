@@ -67,6 +67,11 @@ impl HostTree {
         read(&self.locate(path), TEXT_MAX)
     }
 
+    /// Reads the beginning of a file of the host, however long it is.
+    pub(crate) fn head(&self, path: &str, most: u64) -> Result<Vec<u8>, Reason> {
+        take(&self.locate(path), u64::MAX, most)
+    }
+
     /// Reads a file of the host as text; bytes that are no text become a replacement letter.
     pub(crate) fn text(&self, path: &str) -> Result<String, Reason> {
         Ok(String::from_utf8_lossy(&self.read(path)?).into_owned())
@@ -105,6 +110,11 @@ impl HostTree {
 
 /// Reads a regular file up to a limit.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Reason> {
+    take(path, limit, limit)
+}
+
+/// Reads so many bytes of a plain file that is no longer than a limit.
+fn take(path: &Path, limit: u64, most: u64) -> Result<Vec<u8>, Reason> {
     let shown = path.display().to_string();
     let inner = || -> io::Result<Vec<u8>> {
         let meta = fs::metadata(path)?;
@@ -116,7 +126,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Reason> {
             return Err(io::Error::other(format!("larger than {limit} bytes")));
         }
         let mut bytes = Vec::new();
-        fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+        fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     inner().map_err(|error| match error.kind() {

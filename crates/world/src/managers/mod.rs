@@ -8,6 +8,7 @@ mod mirror;
 pub mod own_unit;
 pub mod prepare;
 pub mod program;
+mod rpc;
 pub mod serve_unit;
 pub mod spec;
 pub mod supervisor;

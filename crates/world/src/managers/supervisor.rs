@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::ini::{self, Autostart, Ini};
 use super::spec::ArmSpec;
 use super::{ArmStatus, Installed, Manager, ManagerError, Preview};
-use super::{credentials, io_at, mirror, program_name, stop_limit};
+use super::{credentials, io_at, mirror, program_name, rpc, stop_limit};
 use crate::clock;
 use crate::files;
 use crate::hostroot::HostRoot;
@@ -31,7 +31,8 @@ const CLIENTS: &[&str] = &[
 const CLIENT_LIMIT: Millis = Millis::from_secs(30);
 /// How long an arm may take to be up or given up: its first tries, not all ten.
 const START_LIMIT: Millis = Millis::from_secs(20);
-/// How often the client is asked while waiting; each question starts a Python program.
+/// How often it is asked while waiting; where the socket does not answer, each question starts a
+/// Python program.
 const ASK_EVERY: Millis = Millis(200);
 
 /// Supervisor on one host.
@@ -40,6 +41,8 @@ pub struct Supervisor {
     host: HostRoot,
     client: PathBuf,
     config: PathBuf,
+    /// Where Supervisor itself answers.
+    socket: Option<PathBuf>,
     folder: PathBuf,
     ending: String,
 }
@@ -53,7 +56,8 @@ impl Supervisor {
             fs::read_to_string(&config).map_err(io_at(format!("reading {}", config.display())))?;
         let (folder, ending) = folder(host, &config, &text)
             .ok_or_else(|| ManagerError::NoFolder { file: config.display().to_string() })?;
-        Ok(Some(Self { host: host.clone(), client: client(host), config, folder, ending }))
+        let (host, client, socket) = (host.clone(), client(host), rpc::socket(host, &text));
+        Ok(Some(Self { host, client, config, socket, folder, ending }))
     }
 
     /// Has Supervisor open all its logs anew; returns the process that writes them.
@@ -204,6 +208,10 @@ impl Manager for Supervisor {
 
     fn status(&self, service: &ServiceName, arm: Arm) -> Result<ArmStatus, ManagerError> {
         let program = program_name(service, arm);
+        let asked = self.socket.as_deref().and_then(|socket| rpc::status_line(socket, &program));
+        if let Some(known) = asked.and_then(|line| parse_status(&program, &line)) {
+            return Ok(known);
+        }
         let text = self.ask(&["status", &program], CLIENT_LIMIT)?;
         parse_status(&program, &text).ok_or_else(|| ManagerError::Refused {
             argv: format!("supervisorctl status {program}"),

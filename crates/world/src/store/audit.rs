@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::chain::{Link, genesis};
-use super::{Durability, StoreError, open};
+use super::{Durability, Page, StoreError, open};
 
 const VERSION: i64 = 1;
 
@@ -82,20 +82,24 @@ impl AuditLog {
         })
     }
 
-    /// Returns the entries from a number on.
-    pub fn read(&self, from: u64) -> Result<Vec<Entry>, StoreError> {
+    /// Returns the next entries from a number on, as many as fit a page.
+    pub fn page(&self, from: u64) -> Result<Page<Entry>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT number, at_ms, service, record, hash FROM audit WHERE number >= ? ORDER BY 1",
         )?;
-        let rows = statement.query_map(params![from as i64], entry_of)?;
-        rows.collect::<Result<_, _>>().map_err(StoreError::from)
+        let entries = statement.query_map(params![from as i64], entry_of)?;
+        super::page(entries, |entry| (entry.number, entry.record.len()))
     }
 
     /// Checks the chain and returns how many entries it has and the last hash.
     pub fn verify(&self) -> Result<(u64, String), StoreError> {
         let mut previous = genesis();
         let mut count = 0;
-        for entry in self.read(0)? {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT number, at_ms, service, record, hash FROM audit ORDER BY 1")?;
+        for entry in statement.query_map([], entry_of)? {
+            let entry = entry?;
             count += 1;
             let link = Link {
                 previous: &previous,

@@ -8,7 +8,7 @@ use guanka_core::name::ServiceName;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::chain::{Link, genesis};
-use super::{Durability, StoreError, open};
+use super::{Durability, Page, StoreError, open};
 
 const VERSION: i64 = 1;
 
@@ -82,14 +82,14 @@ impl Journal {
         Ok(Row { number, at_ms, record: record.to_owned(), hash: hash.as_str().to_owned() })
     }
 
-    /// Returns a service's records from a number on.
-    pub fn read(&self, service: &ServiceName, from: u64) -> Result<Vec<Row>, StoreError> {
+    /// Returns the next records from a number on, as many as fit a page.
+    pub fn page(&self, service: &ServiceName, from: u64) -> Result<Page<Row>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT number, at_ms, record, hash FROM journal
              WHERE service = ? AND number >= ? ORDER BY number",
         )?;
         let rows = statement.query_map(params![service.to_string(), from as i64], row_of)?;
-        rows.collect::<Result<_, _>>().map_err(StoreError::from)
+        super::page(rows, |row| (row.number, row.record.len()))
     }
 
     /// Returns the services that have records.
@@ -106,7 +106,11 @@ impl Journal {
         let name = service.to_string();
         let mut previous = genesis();
         let mut count = 0;
-        for row in self.read(service, 0)? {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT number, at_ms, record, hash FROM journal WHERE service = ? ORDER BY number",
+        )?;
+        for row in statement.query_map(params![name], row_of)? {
+            let row = row?;
             count += 1;
             let link = Link {
                 previous: &previous,
@@ -213,7 +217,24 @@ mod tests {
         assert!(journal.append(&shop(), 3, 10, "{}").is_err());
         journal.append(&shop(), 2, 11, "{}").expect("appended");
         assert_eq!(journal.verify(&shop()).expect("whole"), 2);
-        assert_eq!(journal.read(&shop(), 2).expect("read").len(), 1);
+        assert_eq!(journal.page(&shop(), 2).expect("read").records.len(), 1);
+    }
+
+    #[test]
+    fn a_long_journal_is_read_page_by_page_and_each_row_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut journal = Journal::open(&dir.path().join("journal.db")).expect("opens");
+        for number in 1..=5 {
+            let record = format!("{{\"n\":\"{}\"}}", "x".repeat(900 << 10));
+            journal.append(&shop(), number, number, &record).expect("appended");
+        }
+        let (mut numbers, mut pages, mut from) = (Vec::new(), 0, Some(0));
+        while let Some(next) = from {
+            let page = journal.page(&shop(), next).expect("read");
+            numbers.extend(page.records.iter().map(|row| row.number));
+            (pages, from) = (pages + 1, page.next);
+        }
+        assert_eq!((numbers, pages), (vec![1, 2, 3, 4, 5], 3));
     }
 
     #[test]

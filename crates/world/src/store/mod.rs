@@ -44,6 +44,19 @@ pub enum StoreError {
     },
 }
 
+/// What one answer holds of a store's records: years of them must not fill the memory of an agent,
+/// or a frame.
+const PAGE_BYTES: usize = 2 << 20;
+
+/// Some of a store's records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The records, in order.
+    pub records: Vec<T>,
+    /// From where to read on; nothing where these were the last.
+    pub next: Option<u64>,
+}
+
 /// How durable a commit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -80,6 +93,26 @@ fn open(
     connection.pragma_update(None, "user_version", version)?;
     secure(path)?;
     Ok(connection)
+}
+
+/// Takes as many records as fit a page, one at least.
+fn page<T>(
+    records: impl Iterator<Item = rusqlite::Result<T>>,
+    measure: impl Fn(&T) -> (u64, usize),
+) -> Result<Page<T>, StoreError> {
+    let mut page = Page { records: Vec::new(), next: None };
+    let mut bytes = 0;
+    for record in records {
+        let record = record?;
+        let (number, size) = measure(&record);
+        bytes += size;
+        if bytes > PAGE_BYTES && !page.records.is_empty() {
+            page.next = Some(number);
+            break;
+        }
+        page.records.push(record);
+    }
+    Ok(page)
 }
 
 /// Gives the store to its owner alone.

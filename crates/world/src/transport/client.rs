@@ -1,7 +1,7 @@
 //! The asking side: one connection to an agent or its helper, to a socket or over ssh, one request
 //! and one answer at a time, each with a time limit.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use guanka_core::quantity::Millis;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::files::Files;
 use super::frame::{self, FrameKind};
 use super::ssh::{self, Options, Ssh, Target};
 
@@ -56,6 +57,29 @@ impl Client {
         })
     }
 
+    /// Asks and passes on, piece by piece, the files that came with somebody else's request.
+    pub fn ask_forwarding<Q: Serialize, A: DeserializeOwned>(
+        &mut self,
+        request: &Q,
+        files: &mut Files,
+        count: usize,
+    ) -> io::Result<A> {
+        let message = serde_json::to_vec(request).map_err(io::Error::other)?;
+        frame::write(&mut self.stream, FrameKind::Message, &message)?;
+        let mut piece = vec![0; 256 << 10];
+        for _ in 0..count {
+            let mut file = files.next_file();
+            loop {
+                let read = file.read(&mut piece)?;
+                frame::write(&mut self.stream, FrameKind::Bytes, &piece[..read])?;
+                if read == 0 {
+                    break;
+                }
+            }
+        }
+        self.answer()
+    }
+
     fn converse<Q: Serialize, A: DeserializeOwned>(
         &mut self,
         request: &Q,
@@ -66,6 +90,10 @@ impl Client {
         for file in files {
             send_file(&mut self.stream, &file?)?;
         }
+        self.answer()
+    }
+
+    fn answer<A: DeserializeOwned>(&mut self) -> io::Result<A> {
         match frame::read(&mut self.stream)? {
             Some((FrameKind::Message, bytes)) => {
                 serde_json::from_slice(&bytes).map_err(io::Error::other)

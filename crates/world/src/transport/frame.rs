@@ -36,6 +36,18 @@ pub fn read(stream: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u8>)>> 
 
 /// Reads one frame of at most `most` bytes.
 pub fn read_within(stream: &mut impl Read, most: u32) -> io::Result<Option<(FrameKind, Vec<u8>)>> {
+    let Some((kind, length)) = head_within(stream, most)? else { return Ok(None) };
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes)?;
+    Ok(Some((kind, bytes)))
+}
+
+/// Reads a frame's kind and length and leaves its bytes to be read.
+pub fn read_head(stream: &mut impl Read) -> io::Result<Option<(FrameKind, usize)>> {
+    head_within(stream, FRAME_MAX)
+}
+
+fn head_within(stream: &mut impl Read, most: u32) -> io::Result<Option<(FrameKind, usize)>> {
     let mut head = [0; 5];
     match stream.read(&mut head)? {
         0 => return Ok(None),
@@ -54,9 +66,7 @@ pub fn read_within(stream: &mut impl Read, most: u32) -> io::Result<Option<(Fram
         let text = format!("a frame of {length} bytes, where {most} are the most");
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
-    let mut bytes = vec![0; length as usize];
-    stream.read_exact(&mut bytes)?;
-    Ok(Some((kind, bytes)))
+    Ok(Some((kind, length as usize)))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub mod bootstrap;
 pub mod bridge;
 pub mod client;
+pub mod files;
 pub mod frame;
 pub mod hosts;
 pub mod line;

@@ -15,6 +15,7 @@ use guanka_core::quantity::Millis;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::files::Files;
 use super::frame::{self, FrameKind};
 use crate::clock;
 use crate::files::Lock;
@@ -25,8 +26,6 @@ const CONNECTIONS_MAX: usize = 64;
 const IDLE: Duration = Duration::from_secs(300);
 /// How long a starting agent waits for one that was killed to be gone: its lock goes with it.
 const LOCK_WAIT: Millis = Millis::from_secs(2);
-/// The most that one file of a release holds.
-const FILE_MAX: usize = 1 << 30;
 
 /// One asker's connection, seen from a request that files follow.
 pub struct Session<'a> {
@@ -139,27 +138,15 @@ fn converse<Q: DeserializeOwned, A: Serialize>(
 }
 
 impl Session<'_> {
-    /// Reads the next file that belongs to the request, of exactly the size announced.
-    pub fn file(&mut self, size_bytes: u64) -> io::Result<Vec<u8>> {
-        let wrong = || io::Error::new(io::ErrorKind::InvalidData, "a file of another size");
-        let size = usize::try_from(size_bytes).ok().filter(|size| *size <= FILE_MAX);
-        let size = size.ok_or_else(wrong)?;
-        let mut bytes = Vec::new();
-        loop {
-            match frame::read(self.stream)? {
-                Some((FrameKind::Bytes, piece)) if piece.is_empty() => break,
-                Some((FrameKind::Bytes, piece)) if bytes.len() + piece.len() <= size => {
-                    bytes.extend(piece);
-                }
-                _ => return Err(wrong()),
-            }
-        }
-        if bytes.len() == size { Ok(bytes) } else { Err(wrong()) }
+    /// Returns the files that follow the request.
+    pub fn files(&mut self) -> io::Result<Files> {
+        Ok(Files::new(self.stream.try_clone()?))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::sync::{Arc, Barrier};
     use std::thread;
 
@@ -184,6 +171,35 @@ mod tests {
         assert!(matches!(services, Answer::Services { .. }));
         assert!(matches!(client.ask(&Request::Verify).expect("answered"), Answer::Done));
         assert!(Server::bind(&socket).is_err());
+    }
+
+    #[test]
+    fn files_are_read_as_they_come_and_what_is_left_of_them_is_passed_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let socket = dir.path().join("agent.sock");
+        let server = Server::bind(&socket).expect("bound");
+        let answer = |request: Request, session: &mut Session<'_>| match request {
+            Request::Verify => {
+                let mut files = session.files().expect("a stream");
+                let mut some = [0; 3];
+                files.next_file().read_exact(&mut some).expect("three bytes");
+                let mut second = Vec::new();
+                files.next_file().read_to_end(&mut second).expect("a file");
+                let is_right = some == *b"\x07\x07\x07" && second == [9; 5];
+                files.pass(4).expect("passed over");
+                if is_right { Answer::Done } else { Answer::Services { services: Vec::new() } }
+            }
+            _ => Answer::Done,
+        };
+        thread::spawn(move || server.serve(Arc::new(answer)));
+        let mut client = Client::connect(&socket, Millis::from_secs(5)).expect("connected");
+        for _ in 0..2 {
+            let sent = [vec![7; 3 << 20], vec![9; 5], Vec::new(), vec![1; 2 << 20]];
+            let mut files = sent.into_iter().map(Ok);
+            let said = client.ask_with_files(&Request::Verify, &mut files).expect("answered");
+            assert!(matches!(said, Answer::Done), "the next request is read from its beginning");
+            assert!(matches!(client.ask(&Request::Services).expect("answered"), Answer::Done));
+        }
     }
 
     #[test]

@@ -236,8 +236,10 @@ pub enum Answer {
     },
     /// The journal's records.
     Journal {
-        /// The rows.
+        /// The rows, as many as fit a page.
         rows: Vec<Row>,
+        /// From where to ask on; nothing where these were the last.
+        next: Option<u64>,
     },
     /// What installing changes.
     Plan {
@@ -297,8 +299,10 @@ pub enum Answer {
     },
     /// Entries of the audit log.
     AuditLog {
-        /// In order.
+        /// In order, as many as fit a page.
         entries: Vec<Entry>,
+        /// From where to ask on; nothing where these were the last.
+        next: Option<u64>,
     },
     /// The chains are whole.
     Verified {

@@ -1,8 +1,6 @@
 //! Where a service stands on the host: its settings, its release folders, its pieces of nginx; put
 //! there and taken away again.
 
-use std::io;
-
 use guanka_core::facts::declared::Declared;
 use guanka_core::facts::release::Manifest;
 use guanka_core::name::{Arm, Digest, ServiceName};
@@ -117,17 +115,15 @@ pub(super) fn stage(
     manifest: &Manifest,
     session: &mut Session<'_>,
 ) -> Answer {
-    let mut left = manifest.files.len();
-    let staged = Store::new(host, &service.name).stage(manifest, &mut |file| {
-        left -= 1;
-        let bytes = session.file(file.size_bytes)?;
-        Ok(Box::new(io::Cursor::new(bytes)))
-    });
+    let mut files = match session.files() {
+        Ok(files) => files,
+        Err(error) => return could_not(&error.to_string()),
+    };
+    // They come in the manifest's order, which is the order in which they are written.
+    let staged = Store::new(host, &service.name).stage(manifest, &mut |_| Ok(files.next_file()));
     // A release that is there already, or that was refused half way, leaves files unread.
-    for file in manifest.files.iter().skip(manifest.files.len() - left) {
-        if let Err(error) = session.file(file.size_bytes) {
-            return could_not(&error.to_string());
-        }
+    if let Err(error) = files.pass(manifest.files.len()) {
+        return could_not(&error.to_string());
     }
     match staged {
         Ok(staged) => {
