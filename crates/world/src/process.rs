@@ -218,7 +218,7 @@ mod tests {
 
     /// Starts a shell in a group of its own; returns it once it has said that it is ready.
     fn hung(script: &str) -> std::process::Child {
-        // A test that was started with SIGQUIT ignored would hand that on, and no shell can undo it.
+        // Tests started with SIGQUIT ignored would hand that on, and no shell can undo it.
         let mut shell = Command::new("env");
         shell
             .args(["--default-signal=QUIT", "sh", "-c", script])
