@@ -30,6 +30,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
   lab bad-input        tries every bad input on a host that serves
+  lab panel            does what the panel does to its sites, adopts programs and leaves again
   lab host             boots a panel host under systemd and has guanka live there over SSH
   bench NAME           holds a figure against its limit: switch, prove, load or start
   dist                 builds the one static binary into target/dist, with its SHA-256

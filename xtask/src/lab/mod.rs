@@ -5,6 +5,7 @@ mod bad_input;
 mod example;
 mod host;
 mod machine;
+mod panel;
 
 use std::path::Path;
 
@@ -14,7 +15,7 @@ use anyhow::{Result, bail};
 type Part = (&'static str, fn(&Path) -> Result<()>);
 
 /// Every part of the lab.
-const PARTS: &[Part] = &[("bad-input", bad_input::run), ("host", host::run)];
+const PARTS: &[Part] = &[("bad-input", bad_input::run), ("host", host::run), ("panel", panel::run)];
 
 pub(crate) use host::run_where_possible as host_where_possible;
 

@@ -21,7 +21,7 @@ use guanka_world::{clock, files, ports, process, proxy};
 use super::effects::{could_not, fenced};
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
-use super::{arms, effects, ejection, lease, output, preview};
+use super::{adoption, arms, effects, ejection, lease, output, preview};
 
 /// Answers one request.
 pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session<'_>) -> Answer {
@@ -58,7 +58,24 @@ pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session
             })
         }
         Request::Install { service, epoch } => guarded(agent, &service, epoch, install),
-        Request::Remove { service, epoch } => guarded(agent, &service, epoch, remove),
+        Request::Remove { service, epoch } => guarded(agent, &service, epoch, |agent, service| {
+            match adoption::refuse_removal(agent, service) {
+                Some(refused) => refused,
+                None => remove(agent, service),
+            }
+        }),
+        Request::Adopt { service, epoch, wanted, consent } => {
+            guarded(agent, &service, epoch, |agent, service| {
+                adoption::adopt(agent, service, &wanted, consent)
+            })
+        }
+        Request::Leave { service, epoch } => {
+            let service = agent.service(&service);
+            match lease::allows(&service, epoch) {
+                true => adoption::leave(agent, &service, epoch),
+                false => fenced(epoch),
+            }
+        }
         Request::Stage { service, epoch, manifest } => {
             stage(agent, &service, epoch, &manifest, session)
         }
@@ -90,6 +107,19 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
         Request::HostFacts => {
             let facts = guanka_world::collect::host_facts(agent.host.root());
             Answer::HostFacts { facts: Box::new(facts) }
+        }
+        Request::PlanAdoption { service, wanted, declared, consent } => {
+            let declared = declared.as_deref();
+            match adoption::preview(&agent.host, &service, &wanted, declared, consent) {
+                Ok((found, changes)) => Answer::Adoption { found: Box::new(found), changes },
+                Err(why) => refused(why),
+            }
+        }
+        Request::PlanLeaving { service } => {
+            match adoption::preview_leaving(&agent.host, &service) {
+                Ok(lines) => Answer::Leaving { lines },
+                Err(why) => refused(why),
+            }
         }
         Request::Observe { service } => observe(agent, &service),
         Request::Windows { service, source, from_ms, to_ms } => {
@@ -331,6 +361,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
         arm: canary.stored.arm,
         has_expired: canary.stored.has_expired,
     });
+    let (drift, put_back) = lock(&service.wired).found();
     let view = HostView {
         is_installed: proxy::access_log_of(&agent.host, name).is_some(),
         green: proxy::share::read(&agent.host, name),
@@ -344,6 +375,8 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
         epoch,
         site,
         broken_lines: lock(&service.log).broken,
+        drift,
+        put_back,
     };
     Answer::Observed { view: Box::new(view) }
 }
@@ -394,7 +427,7 @@ fn done_if(is_done: bool, epoch: u64) -> Answer {
     if is_done { Answer::Done } else { fenced(epoch) }
 }
 
-fn refused(why: Said) -> Answer {
+pub(super) fn refused(why: Said) -> Answer {
     Answer::Failed {
         kind: FailedKind::CouldNot,
         why,

@@ -14,6 +14,7 @@ use guanka_world::releases::{PointError, Store, VerifyError};
 use guanka_world::transport::wire::{Answer, FailedKind};
 use guanka_world::{clock, probe};
 
+use super::adoption;
 use super::jobs::Progress;
 use super::service::Service;
 use super::stores::{Agent, lock};
@@ -153,8 +154,9 @@ fn started(
             users::give_folder(&agent.host.at(folder), &run_as)
                 .map_err(|error| other(because(&error)))?;
         }
-        let spec =
+        let mut spec =
             ArmSpec::from_declared(&agent.host, declared, &manifest.program, (arm, port), run_as);
+        adoption::carry(agent, service, &mut spec).map_err(|error| other(because(&error)))?;
         spec.store(&agent.host).map_err(|error| other(because(&error)))?;
         manager.install(&spec).map_err(|error| other(error.said()))?;
         if let Some(held) = lock(&service.held).remove(&arm) {
@@ -215,12 +217,40 @@ pub(super) fn owns_its_port(agent: &Agent, service: &Service, arm: Arm) -> bool 
         .flatten()
         .and_then(|allotted| ports::owner_of(allotted.of(arm)));
     let Some(owner) = listener else { return false };
+    if adoption::is_external(agent, service, arm, owner.pid) {
+        return true;
+    }
     if let (Some(program), Some(release)) = (&owner.exe, store.arm_release(arm)) {
         return program.starts_with(store.path(&release));
     }
     let Ok(manager) = manager(agent, service) else { return false };
     let status = manager.status(&service.name, arm);
     matches!(status, Ok(ArmStatus::Running { pid }) if pid == owner.pid)
+}
+
+/// Waits until nobody is connected to an arm, at the latest when every connection that nginx could
+/// still hold has run out.
+pub(super) fn drain(
+    agent: &Agent,
+    service: &Service,
+    declared: &declared::Declared,
+    arm: Arm,
+    progress: &Progress,
+) {
+    let Ok(Some(allotted)) = ports::allotted(&agent.host, &service.name) else { return };
+    let limit = Millis(declared.proxy.keepalive.0 + declared.proxy.read_timeout.0);
+    let port = allotted.of(arm);
+    let drained = clock::wait_for(limit, DRAIN_EVERY, || {
+        let open = ports::connections_to(port);
+        progress.say(Said::new(
+            format!("{arm} 还有 {open} 个连接"),
+            format!("{arm} still has {open} connections"),
+        ));
+        (open == 0).then_some(())
+    });
+    if drained.is_none() {
+        agent.note(&service.name, "stopped-with-open-connections", serde_json::json!(arm));
+    }
 }
 
 /// Stops an arm once nobody is connected to it, at the latest when every connection that nginx
@@ -235,24 +265,13 @@ pub(super) fn stop(
     let settings = service.settings().ok_or("the service is not configured")?;
     let declared = &settings.declared;
     let manager = manager(agent, service).map_err(|why| why.en)?;
-    if let Ok(Some(allotted)) = ports::allotted(&agent.host, &service.name) {
-        let limit = Millis(declared.proxy.keepalive.0 + declared.proxy.read_timeout.0);
-        let port = allotted.of(arm);
-        let drained = clock::wait_for(limit, DRAIN_EVERY, || {
-            let open = ports::connections_to(port);
-            progress.say(Said::new(
-                format!("{arm} 还有 {open} 个连接"),
-                format!("{arm} still has {open} connections"),
-            ));
-            (open == 0).then_some(())
-        });
-        if drained.is_none() {
-            agent.note(&service.name, "stopped-with-open-connections", serde_json::json!(arm));
-        }
+    drain(agent, service, declared, arm, progress);
+    // An adopted program is its keeper's to stop; after it the arm is guanka's own.
+    if !adoption::retire(agent, service, arm, declared.process.stop_grace)? {
+        manager
+            .stop(&service.name, arm, declared.process.stop_grace)
+            .map_err(|error| error.to_string())?;
     }
-    manager
-        .stop(&service.name, arm, declared.process.stop_grace)
-        .map_err(|error| error.to_string())?;
     lock(&service.health).forget(arm);
     service.hold_idle_ports(&agent.host, Some(manager.as_ref()));
     Ok(Event::ArmStopped { host, seq, arm })

@@ -1,6 +1,7 @@
 //! The agent on a host: keeps leases, journal and audit log, performs effects by their key, follows
 //! the access log into windows, and takes a candidate out of traffic when its driver falls silent.
 
+pub(crate) mod adoption;
 mod answer;
 mod arms;
 mod bake;
@@ -12,6 +13,7 @@ mod lease;
 mod load;
 mod output;
 pub(crate) mod preview;
+mod reconcile;
 mod rotation;
 mod service;
 mod share;

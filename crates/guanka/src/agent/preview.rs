@@ -3,6 +3,7 @@
 use guanka_core::facts::declared::Declared;
 use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
+use guanka_world::proxy::Wiring;
 use guanka_world::transport::wire::HostChange;
 use guanka_world::{files, ports, proxy};
 
@@ -14,6 +15,12 @@ pub(crate) fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostCh
     let wiring =
         proxy::plan(host, service, &declared.proxy, allotted).map_err(|error| error.said())?;
     proxy::ready(&wiring).map_err(|error| error.said())?;
+    Ok(of_wiring(&wiring))
+}
+
+/// Returns each file that would be written, the panel's rule that would be paused, and the site's
+/// own file.
+pub(super) fn of_wiring(wiring: &Wiring) -> Vec<HostChange> {
     let mut changes = Vec::new();
     for file in &wiring.files {
         let before = files::read_text(&file.path, 1 << 20).ok();
@@ -30,6 +37,16 @@ pub(crate) fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostCh
             says: Said::new("nginx 配置片段", "a piece of nginx configuration"),
         });
     }
+    changes.extend(wiring.displaced.iter().map(|rule| HostChange {
+        what: rule.display().to_string(),
+        sign: '-',
+        before: files::read_text(rule, 1 << 20).ok(),
+        after: None,
+        says: Said::new(
+            "面板的反向代理规则,改名为 _bak(即暂停);离开时恢复",
+            "the panel's reverse proxy, paused (renamed to _bak); put back on leaving",
+        ),
+    }));
     changes.push(HostChange {
         what: wiring.site_file.display().to_string(),
         sign: '=',
@@ -37,5 +54,5 @@ pub(crate) fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostCh
         after: None,
         says: Said::new("面板的站点文件,不改动", "the panel's site file, not touched"),
     });
-    Ok(changes)
+    changes
 }

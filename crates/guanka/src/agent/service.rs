@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::health::Health;
 use super::jobs::Jobs;
 use super::lease::Lease;
+use super::reconcile::Wired;
 use super::share::Canary;
 use super::stores::lock;
 
@@ -31,6 +32,7 @@ pub(super) struct Service {
     pub(super) held: Mutex<BTreeMap<Arm, HeldPort>>,
     pub(super) health: Mutex<Health>,
     pub(super) log: Mutex<Followed>,
+    pub(super) wired: Mutex<Wired>,
     /// The newest number of each lane of commands, with its epoch: an older one is refused.
     pub(super) newest: Mutex<BTreeMap<Lane, (u64, u64)>>,
     /// One effect at a time changes the service.
@@ -72,6 +74,7 @@ impl Service {
             held: Mutex::default(),
             health: Mutex::default(),
             log: Mutex::default(),
+            wired: Mutex::default(),
             newest: Mutex::default(),
             doing: Mutex::default(),
             name: name.clone(),

@@ -9,7 +9,7 @@ use guanka_core::quantity::Millis;
 use guanka_world::{clock, ports};
 
 use super::stores::Agent;
-use super::{bake, health, rotation, share, traffic};
+use super::{bake, health, reconcile, rotation, share, traffic};
 
 /// How often the agent looks: fast enough that a canary's lease ends within its own length plus
 /// little, slow enough to cost nothing.
@@ -20,6 +20,9 @@ const PROBES: Millis = Millis(50);
 
 /// How often the sizes of logs are looked at.
 const SIZES: Millis = Millis::from_secs(10);
+
+/// How often pieces of nginx configuration are compared with what was written.
+const PIECES: Millis = Millis::from_secs(2);
 
 /// How long 10 s windows are kept beyond the longest gate.
 const KEPT_MS: u64 = 10 * 86_400_000;
@@ -53,6 +56,15 @@ pub(super) fn start(agent: &Arc<Agent>) {
                 }
             }
             clock::pause(PROBES);
+        }
+    });
+    let wired = Arc::clone(agent);
+    thread::spawn(move || {
+        loop {
+            for service in wired.all() {
+                reconcile::tick(&wired, &service);
+            }
+            clock::pause(PIECES);
         }
     });
     let kept = Arc::clone(agent);

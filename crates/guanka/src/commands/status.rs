@@ -125,6 +125,13 @@ fn show(terminal: &Terminal, service: &ServiceName, seen: &HostView, rollout: Op
         );
         terminal.line(&format!("    {}", terminal.said(&text)));
     }
+    if let Some(drift) = &seen.drift {
+        terminal.line(&format!("  ! {}", terminal.said(&drift.said())));
+    }
+    if let Some(done) = &seen.put_back {
+        let at = guanka_world::clock::rfc3339(done.at_ms);
+        terminal.line(&format!("    {at}  {}", terminal.said(&done.says)));
+    }
     if seen.broken_lines > 0 {
         let count = seen.broken_lines;
         let text = Said::new(

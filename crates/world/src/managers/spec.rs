@@ -42,6 +42,9 @@ pub struct ArmSpec {
     pub memory: Option<Bytes>,
     /// Whom it runs as.
     pub run_as: RunAs,
+    /// The folder it works in, where that is not its release: an adopted program's.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
     /// The folders it may write to beside its temporary ones, as they lie on the host.
     #[serde(default)]
     pub data_dirs: Vec<PathBuf>,
@@ -97,6 +100,7 @@ impl ArmSpec {
             nofile: NOFILE,
             memory: declared.process.memory,
             run_as,
+            folder: None,
             data_dirs: declared.data_dirs.iter().map(|folder| host.at(folder)).collect(),
             stop_grace: declared.process.stop_grace,
             logs: declared.logs.clone(),
@@ -130,7 +134,7 @@ pub fn mark_active(host: &HostRoot, service: &ServiceName, arm: Arm) -> io::Resu
 }
 
 #[cfg(test)]
-pub(super) mod tests_support {
+pub(crate) mod tests_support {
     use std::collections::BTreeMap;
 
     use guanka_core::facts::declared::Logs;
@@ -140,7 +144,7 @@ pub(super) mod tests_support {
     use super::{ArmSpec, RunAs};
 
     /// An arm's start with something in every field.
-    pub(in super::super) fn spec() -> ArmSpec {
+    pub(crate) fn spec() -> ArmSpec {
         ArmSpec {
             schema: 1,
             service: ServiceName::new("shop", "prod").expect("a good name"),
@@ -152,6 +156,7 @@ pub(super) mod tests_support {
             nofile: 1024,
             memory: Some(Bytes(1000)),
             run_as: RunAs::Caller,
+            folder: None,
             data_dirs: Vec::new(),
             stop_grace: Millis(1),
             logs: Logs { rotate: Bytes(1), keep: 1 },

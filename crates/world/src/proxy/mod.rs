@@ -2,7 +2,10 @@
 //! move traffic by one rename. Files change, and nginx is reloaded, only when a service is
 //! installed, changed or removed; a release does neither.
 
+mod backend;
+mod block;
 mod control;
+pub mod drift;
 mod install;
 mod pending;
 mod render;
@@ -11,9 +14,10 @@ mod site;
 mod text;
 mod wiring;
 
+pub use backend::backend_port;
 pub use control::{Nginx, Turnover};
 pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, ready, recover, remove};
 pub use render::{LOG_FIELDS, NONCE_HEADER};
-pub use site::{LocationForm, SiteError};
-pub use wiring::{PlannedFile, Wiring, WiringError, access_log_of, plan, reopen_logs};
+pub use site::{Consent, LocationForm, SiteError};
+pub use wiring::{PlannedFile, Wiring, WiringError, access_log_of, plan, plan_with, reopen_logs};

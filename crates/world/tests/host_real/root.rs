@@ -214,6 +214,7 @@ impl Root {
             nofile: 4096,
             memory: Some(Bytes(256 << 20)),
             run_as,
+            folder: None,
             data_dirs: Vec::new(),
             stop_grace: Millis(1000),
             logs: Logs { rotate: Bytes(1 << 20), keep: 1 },

@@ -3,10 +3,10 @@
 
 mod config;
 mod exits;
-mod ground;
+pub(super) mod ground;
 mod host;
-mod program;
-mod snapshot;
+pub(super) mod program;
+pub(super) mod snapshot;
 mod source;
 mod words;
 
