@@ -42,6 +42,9 @@ pub(crate) fn preview(
     if let Some(adopted) = record(host, service)? {
         return Err(adopted_already(&adopted));
     }
+    if proxy::access_log_of(host, service).is_some() {
+        return Err(installed_already());
+    }
     let running = adoption::find(host, wanted).map_err(|error| error.said())?;
     let changes = match declared {
         Some(declared) => {
@@ -104,7 +107,7 @@ fn adopted(
     match record(host, name)? {
         Some(adopted) => return Err(adopted_already(&adopted)),
         None if proxy::access_log_of(host, name).is_some() => {
-            return Err(Said::new("该服务已经安装", "the service is installed already"));
+            return Err(installed_already());
         }
         None => {}
     }
@@ -331,6 +334,10 @@ fn adopted_already(adopted: &Adopted) -> Said {
         format!("{service} 已接管了程序(看管者:{})", keeper.zh),
         format!("{service} has adopted the program kept by {} already", keeper.en),
     )
+}
+
+fn installed_already() -> Said {
+    Said::new("该服务已经安装", "the service is installed already")
 }
 
 fn not_adopted(service: &ServiceName) -> Said {

@@ -9,6 +9,7 @@ use guanka_core::name::{Arm, ServiceName};
 use guanka_core::rollout::effect::Lane;
 use guanka_core::signals::request::Counting;
 use guanka_core::signals::route::RouteTable;
+use guanka_world::adoption::{self, Adopted};
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::{ArmStatus, Manager};
 use guanka_world::ports::{self, ArmPorts, HeldPort};
@@ -105,8 +106,18 @@ impl Service {
     /// either: its port is its own, and so it is where the manager cannot tell.
     pub(super) fn hold_idle_ports(&self, host: &HostRoot, manager: Option<&dyn Manager>) {
         let Ok(Some(ports)) = ports::allotted(host, &self.name) else { return };
+        // An adopted program that its keeper starts again must find its port free, and so it must
+        // where the record of it cannot be read.
+        let adopted = Adopted::load(host, &self.name);
+        let is_kept_elsewhere = |arm| match &adopted {
+            Ok(found) => found.as_ref().is_some_and(|found| found.has_port_of(arm)),
+            Err(_) => arm == adoption::ARM,
+        };
         for arm in [Arm::Blue, Arm::Green] {
-            if lock(&self.held).contains_key(&arm) || ports::owner_of(ports.of(arm)).is_some() {
+            if is_kept_elsewhere(arm)
+                || lock(&self.held).contains_key(&arm)
+                || ports::owner_of(ports.of(arm)).is_some()
+            {
                 continue;
             }
             let status = manager.map(|manager| manager.status(&self.name, arm));
@@ -199,10 +210,18 @@ mod tests {
     }
 
     fn held_when(status: fn(Arm) -> Option<ArmStatus>) -> Vec<Arm> {
+        held_on(status, |_, _| {})
+    }
+
+    fn held_on(
+        status: fn(Arm) -> Option<ArmStatus>,
+        lay_out: impl FnOnce(&HostRoot, &ServiceName),
+    ) -> Vec<Arm> {
         let dir = tempfile::tempdir().expect("a folder");
         let host = HostRoot::new(dir.path());
         let name = ServiceName::new("shop", "demo").expect("a good name");
         ports::allot(&host, &name).expect("two ports");
+        lay_out(&host, &name);
         let service = Service::load(&host, &name);
         service.hold_idle_ports(&host, Some(&Says(status)));
         lock(&service.held).keys().copied().collect()
@@ -218,5 +237,16 @@ mod tests {
         assert_eq!(held_when(|_| Some(ArmStatus::Retrying { why: "x".to_owned() })), []);
         assert_eq!(held_when(|_| None), []);
         assert_eq!(held_when(|_| Some(ArmStatus::Stopped)), [Arm::Blue, Arm::Green]);
+    }
+
+    #[test]
+    fn the_port_of_an_adopted_program_is_left_to_its_keeper() {
+        let stopped = |_: Arm| Some(ArmStatus::Stopped);
+        let unreadable = |host: &HostRoot, name: &ServiceName| {
+            let folder = host.service_state(name);
+            std::fs::create_dir_all(&folder).expect("made");
+            std::fs::write(folder.join("adopted.json"), "half a rec").expect("written");
+        };
+        assert_eq!(held_on(stopped, unreadable), [Arm::Green]);
     }
 }

@@ -268,6 +268,12 @@ fn lines(declared: &Declared, found: &FoundView) -> Vec<Said> {
             format!("  data and uploads stay where they are: {list}"),
         ));
     }
+    if folder.starts_with("/home/") || folder.starts_with("/root") {
+        lines.push(Said::new(
+            format!("  ! {folder} 在 systemd 沙箱中不可见;请先把文件移到别处"),
+            format!("  ! systemd's sandbox hides {folder}: move its files elsewhere first"),
+        ));
+    }
     if declared.process.user.as_deref() != Some(user) {
         lines.push(Said::new(
             format!("  ! 它以 {user} 运行;请写 [process] user,否则新版本读写不到它的文件"),

@@ -197,6 +197,11 @@ impl Adopted {
         arm == ARM && self.phase == Phase::External
     }
 
+    /// Returns whether an arm's port is the adopted program's to listen on.
+    pub fn has_port_of(&self, arm: Arm) -> bool {
+        arm == ARM && !matches!(self.phase, Phase::Retired { .. })
+    }
+
     /// Returns the process of the adopted program, if it has its port: the keeper may have started
     /// it anew meanwhile.
     pub fn process(&self) -> Option<u32> {
@@ -287,7 +292,7 @@ mod tests {
 
     use guanka_core::name::Arm;
 
-    use super::{Adopted, Keeper, Running};
+    use super::{Adopted, Keeper, Phase, Running};
     use crate::hostroot::HostRoot;
     use crate::managers::spec::tests_support::spec;
 
@@ -330,5 +335,8 @@ mod tests {
         adopted.store(&host).expect("stored");
         assert_eq!(Adopted::load(&host, &service).expect("one"), Some(adopted.clone()));
         assert!(adopted.is_external(Arm::Blue) && !adopted.is_external(Arm::Green));
+        assert!(adopted.has_port_of(Arm::Blue) && !adopted.has_port_of(Arm::Green));
+        let phase = Phase::Retired { changed: None, was_enabled: true };
+        assert!(!Adopted { phase, ..adopted }.has_port_of(Arm::Blue), "it is guanka's to hold");
     }
 }

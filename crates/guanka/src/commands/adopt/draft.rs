@@ -10,6 +10,7 @@ use guanka_core::plan::init::{self, Hints};
 use guanka_core::say::Said;
 use guanka_parse::manifest;
 use guanka_world::adoption::view::FoundView;
+use guanka_world::plain::PlainPath;
 use guanka_world::{collect, files};
 
 use crate::commands::project::Project;
@@ -99,8 +100,10 @@ fn laid_over(draft: &str, env: Option<&str>, address: &HostAddress, found: &Foun
         Some(at) => lines.insert(at + 1, user),
         None => lines.extend(["[process]".to_owned(), user]),
     }
-    if !found.data_dirs.is_empty() && !lines.iter().any(|line| line.starts_with("[data]")) {
-        let list: Vec<String> = found.data_dirs.iter().map(|dir| quoted(dir)).collect();
+    // One with other letters stays where it is too; it only cannot be declared.
+    let plain = found.data_dirs.iter().filter(|dir| PlainPath::new(dir.as_ref()).is_ok());
+    let list: Vec<String> = plain.map(|dir| quoted(dir)).collect();
+    if !list.is_empty() && !lines.iter().any(|line| line.starts_with("[data]")) {
         lines.extend(["[data]".to_owned(), format!("dirs = [{}]", list.join(", "))]);
     }
     lines.join("\n") + "\n"
@@ -145,7 +148,7 @@ mod tests {
             user: "www".to_owned(),
             port: 8080,
             keeper: Said::new("", ""),
-            data_dirs: vec!["/www/wwwroot/api/up \"load\"".to_owned()],
+            data_dirs: ["uploads", "up \"load\""].map(|n| format!("/www/api/{n}")).to_vec(),
         };
         let host = HostAddress::Ssh("root@h".to_owned());
         let text = laid_over(draft, Some("prod"), &host, &found);
@@ -155,6 +158,6 @@ mod tests {
         assert_eq!(declared.service.to_string(), "api.prod");
         assert_eq!(declared.env.hosts, [host]);
         assert_eq!(declared.process.user.as_deref(), Some("www"));
-        assert_eq!(declared.data_dirs, found.data_dirs);
+        assert_eq!(declared.data_dirs, ["/www/api/uploads"]);
     }
 }
