@@ -136,7 +136,7 @@ pub fn ready(wiring: &Wiring) -> Result<(), InstallError> {
 }
 
 /// Takes a service's files away: the site's first, then the http level, a reload after each, so
-/// that nothing ever refers to what is gone. The log format stays; other services may use it.
+/// that nothing ever refers to what is gone. The log format goes with the last service.
 pub fn remove(host: &HostRoot, service: &ServiceName) -> Result<Applied, InstallError> {
     let state = host.service_state(service);
     let Some(nginx) = Nginx::find(host) else { return Ok(Applied::Unchanged) };
@@ -152,8 +152,12 @@ pub fn remove(host: &HostRoot, service: &ServiceName) -> Result<Applied, Install
         }
     }
     let first = apply(host, &nginx, &changes, Red::Stops)?;
-    let http = Change { path: wiring::http_path(&nginx, service), bytes: None };
-    let second = apply(host, &nginx, &[http], Red::Stops)?;
+    let http = wiring::http_path(&nginx, service);
+    let mut rest = vec![Change { path: http, bytes: None }];
+    if wiring::is_last(&nginx, service) {
+        rest.push(Change { path: wiring::format_path(&nginx), bytes: None });
+    }
+    let second = apply(host, &nginx, &rest, Red::Stops)?;
     drift::forget_record(host, service).map_err(io_at(&state))?;
     Ok(match (first, second) {
         (Applied::Unchanged, other) | (other, Applied::Unchanged) => other,

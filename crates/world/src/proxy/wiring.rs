@@ -90,6 +90,17 @@ pub(super) fn http_path(nginx: &Nginx, service: &ServiceName) -> PathBuf {
     nginx.http_folder.join(format!("zz_guanka_{service}.conf"))
 }
 
+/// Returns the file of the log format, which all services share.
+pub(super) fn format_path(nginx: &Nginx) -> PathBuf {
+    nginx.http_folder.join("0.guanka_log_format.conf")
+}
+
+/// Returns whether no other service is installed.
+pub(super) fn is_last(nginx: &Nginx, service: &ServiceName) -> bool {
+    let others = installed(&nginx.http_folder);
+    others.is_ok_and(|others| others.iter().all(|other| *other == service.to_string()))
+}
+
 /// Works out what would be written; nothing is.
 pub fn plan(
     host: &HostRoot,
@@ -131,7 +142,7 @@ pub fn plan_with(
         access_log: PlainPath::new(&access_log)?,
         site_logs: site.logs,
     };
-    let format = nginx.http_folder.join("0.guanka_log_format.conf");
+    let format = format_path(&nginx);
     let common = "guanka: the log format of all services, written by guanka";
     let comment = render::comment(service);
     let files = [

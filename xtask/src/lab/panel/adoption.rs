@@ -94,8 +94,7 @@ fn env(ground: &Ground) -> Vec<(String, String)> {
     vec![("PORT".to_owned(), listen), ("API_KEY".to_owned(), "k-12345".to_owned())]
 }
 
-/// Returns all that lies on the host but what guanka keeps for itself, by path. The log format
-/// stays: it is every service's.
+/// Returns all that lies on the host but what guanka keeps for itself, by path.
 fn files_of(ground: &Ground) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut folders: Vec<PathBuf> =
@@ -116,11 +115,9 @@ fn files_of(ground: &Ground) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     Ok(found)
 }
 
-/// The format of guanka's log, and files that name a process.
+/// Files that name a process, and logs.
 fn is_own(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    name == "0.guanka_log_format.conf"
-        || path.extension().is_some_and(|ending| ending == "pid" || ending == "log")
+    path.extension().is_some_and(|ending| ending == "pid" || ending == "log")
 }
 
 fn same_files(ground: &Ground, before: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {

@@ -87,6 +87,8 @@ fn old_panel(ground: &mut Ground) -> Result<Outcome> {
     ground.call(&["remove", "--yes"])?.exits(0)?;
     let rest = fs::read_to_string(&rewrite)?;
     ensure!(rest == format!("{theirs}\n# more"), "{rest}");
+    let left = ground.pieces().into_iter().find(|path| path.exists());
+    ensure!(left.is_none(), "{left:?} is left");
     hostroot::test(&ground.host).context("nginx after the last service is gone")?;
     Ok(Outcome::Clear)
 }
