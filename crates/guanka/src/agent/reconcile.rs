@@ -51,7 +51,9 @@ pub(super) fn tick(agent: &Agent, service: &Service) {
     match found {
         Looked::InPlace => {
             if let Some(over) = before {
-                note(agent, service, "nginx-in-place-again", &over.said());
+                let was = over.said();
+                let says = Said::new(format!("已解除:{}", was.zh), format!("over: {}", was.en));
+                note(agent, service, "nginx-in-place-again", &says);
             }
         }
         Looked::PutBack { files } => {

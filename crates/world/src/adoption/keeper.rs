@@ -2,6 +2,7 @@
 //! back as it was.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -76,7 +77,9 @@ pub fn revive(host: &HostRoot, adopted: &Adopted) -> Result<(), AdoptError> {
         Keeper::Nobody => start(running).map(|_| ())?,
         Keeper::GoProject { pid_file, .. } => {
             let pid = start(running)?;
-            fs::write(pid_file, format!("{pid}\n"))
+            // The folder is open to everyone: a link that somebody has put there is replaced and
+            // never followed.
+            files::replace(pid_file, format!("{pid}\n").as_bytes(), 0o644)
                 .map_err(io_at(pid_file.display().to_string()))?;
         }
         Keeper::Supervisor { program, .. } => {
@@ -174,8 +177,11 @@ fn start(running: &Running) -> Result<u32, AdoptError> {
     }
     match &running.output {
         Some(path) => {
-            let open = || OpenOptions::new().create(true).append(true).open(path);
-            let file = open().map_err(io_at(path.display().to_string()))?;
+            // Its folder may be open to everyone: no link is followed.
+            let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+            let mut options = OpenOptions::new();
+            options.create(true).append(true).custom_flags(no_link);
+            let file = options.open(path).map_err(io_at(path.display().to_string()))?;
             let again = file.try_clone().map_err(io_at(path.display().to_string()))?;
             command.stdout(file).stderr(again);
         }
@@ -204,7 +210,35 @@ fn is_free_within(port: u16, limit: Millis) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::not_started_by_itself;
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::symlink;
+
+    use super::{not_started_by_itself, start};
+    use crate::adoption::{Keeper, Running};
+
+    #[test]
+    fn a_link_in_place_of_the_old_output_is_not_written_through() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (victim, output) = (dir.path().join("victim"), dir.path().join("out.log"));
+        std::fs::write(&victim, "whole").expect("written");
+        symlink(&victim, &output).expect("a link");
+        let running = Running {
+            pid: 1,
+            program: "/bin/true".into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            folder: dir.path().to_owned(),
+            user: "root".to_owned(),
+            uid: 0,
+            gid: 0,
+            output: Some(output),
+            port: 1,
+            keeper: Keeper::Nobody,
+            data_dirs: Vec::new(),
+        };
+        assert!(start(&running).is_err());
+        assert_eq!(std::fs::read_to_string(&victim).expect("there"), "whole");
+    }
 
     #[test]
     fn only_the_programs_own_section_is_told_not_to_start() {

@@ -22,8 +22,8 @@ use crate::setup::Tools;
 /// The Go project's domain.
 pub(super) const SITE: &str = "api.example.com";
 
-/// How long the agent may take to see and mend something.
-pub(super) const MENDED: Duration = Duration::from_secs(30);
+/// How long the agent may take to see and mend something: a whole look comes every 30 s.
+pub(super) const MENDED: Duration = Duration::from_secs(60);
 
 /// Where everything is.
 pub(super) struct Ground {
