@@ -1,6 +1,7 @@
 //! guanka's only doors to the outside: files, processes, network, clock, stores, nginx, managers.
 //! Nothing here decides and nothing here prints.
 
+pub mod adoption;
 pub mod build;
 pub mod cgroup;
 pub mod clock;

@@ -103,6 +103,21 @@ pub fn allot(host: &HostRoot, service: &ServiceName) -> Result<ArmPorts, PortErr
     Ok(found)
 }
 
+/// Stores a service's ports where one of them is given: an adopted program's own is blue's.
+pub fn adopt(host: &HostRoot, service: &ServiceName, blue: u16) -> Result<ArmPorts, PortError> {
+    files::make_dir(&host.state(), 0o711)?;
+    let _lock = files::Lock::hold(&host.state().join(".agent.lock"))?;
+    let (mut whole, mut ports) = load(host)?;
+    if let Some(found) = ports.get(&service.to_string()).filter(|found| found.blue == blue) {
+        return Ok(*found);
+    }
+    let green = free_pair(host, service, &ports)?.green;
+    let found = ArmPorts { blue, green };
+    ports.insert(service.to_string(), found);
+    store(host, &mut whole, &ports)?;
+    Ok(found)
+}
+
 /// Returns the ports that a service has or would be allotted now; nothing is stored.
 pub fn preview(host: &HostRoot, service: &ServiceName) -> Result<ArmPorts, PortError> {
     let ports = load(host)?.1;

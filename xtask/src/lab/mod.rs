@@ -5,6 +5,7 @@ mod bad_input;
 mod example;
 mod host;
 mod machine;
+mod panel;
 mod serve;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ const PARTS: &[Part] = &[
     ("bad-input", bad_input::run),
     ("host", host::run),
     ("logs", host::run_logs),
+    ("panel", panel::run),
     ("serve", serve::run),
     ("programs", host::run_programs),
     ("newest", host::run_newest),

@@ -32,7 +32,7 @@ const fn stage(name: &'static str, work: Work) -> Stage {
 }
 
 /// The suite.
-pub(super) const STAGES: [Stage; 10] = [
+pub(super) const STAGES: [Stage; 11] = [
     stage("setup", Work::Own(|_| setup::ensure().map(|_| ()))),
     stage("tidy", Work::Own(tidy::run)),
     stage("fmt", Work::Cargo(&["fmt", "--all", "--check"])),
@@ -41,6 +41,7 @@ pub(super) const STAGES: [Stage; 10] = [
     stage("sim", Work::Own(sim::run)),
     stage("demo-short", Work::Own(|root| demo::run(root, demo::Wish::short()))),
     stage("bad-input", Work::Own(|root| lab::run(root, "bad-input"))),
+    stage("lab-panel", Work::Own(|root| lab::run(root, "panel"))),
     stage("lab-host", Work::Own(lab::host_where_possible)),
     stage("crash-short", Work::Own(crash_short)),
 ];

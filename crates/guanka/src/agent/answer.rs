@@ -22,7 +22,7 @@ use super::hands::UNFIT;
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
 use super::verb::{Reply, Verb};
-use super::{effects, lease, liveness};
+use super::{adoption, effects, lease, liveness};
 
 /// Answers one request.
 pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session<'_>) -> Answer {
@@ -66,6 +66,18 @@ pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session
         Request::Remove { service, epoch } => {
             guarded(agent, &service, epoch, |agent, service| remove(agent, service, epoch))
         }
+        Request::Adopt { service, epoch, wanted, consent } => {
+            guarded(agent, &service, epoch, |agent, service| {
+                adoption::adopt(agent, service, epoch, wanted, consent)
+            })
+        }
+        Request::Leave { service, epoch } => {
+            let service = agent.service(&service);
+            match lease::allows(&service, epoch) {
+                true => adoption::leave(agent, &service, epoch),
+                false => fenced(epoch),
+            }
+        }
         Request::Stage { service, epoch, manifest } => {
             stage(agent, &service, epoch, &manifest, session)
         }
@@ -95,6 +107,10 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
         },
         Request::PlanInstall { declared } => agent.hands.answer(&Verb::Plan { declared }),
         Request::HostFacts => agent.hands.answer(&Verb::HostFacts),
+        Request::PlanAdoption { service, wanted, declared, consent } => {
+            agent.hands.answer(&Verb::PlanAdoption { service, wanted, declared, consent })
+        }
+        Request::PlanLeaving { service } => agent.hands.answer(&Verb::PlanLeaving { service }),
         Request::Observe { service } => observe(agent, &service),
         Request::Windows { service, source, from_ms, to_ms } => {
             let read_to_ms = lock(&agent.service(&service).log).read_to_ms;
@@ -298,6 +314,8 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
         broken_lines: lock(&service.log).broken,
         drift: view.drift.iter().map(Drift::said).collect(),
         troubles: view.troubles,
+        pieces: view.pieces,
+        put_back: view.put_back,
     };
     Answer::Observed { view: Box::new(view) }
 }

@@ -1,6 +1,7 @@
 //! The arms, from the worker's side: started by the helper and ready by their own probes, stopped
 //! once nobody is connected any more.
 
+use guanka_core::facts::declared::Declared;
 use guanka_core::name::{Arm, Digest};
 use guanka_core::quantity::Millis;
 use guanka_core::rollout::event::{Event, Fault};
@@ -84,6 +85,31 @@ fn not_ready(seen: Said, status: Option<ArmStatus>) -> Said {
     }
 }
 
+/// Waits until nobody is connected to an arm, at the latest when every connection that nginx could
+/// still hold has run out.
+pub(super) fn drain(
+    agent: &Agent,
+    service: &Service,
+    declared: &Declared,
+    arm: Arm,
+    progress: &Progress,
+) {
+    let Some(allotted) = service.ports() else { return };
+    let limit = Millis(declared.proxy.keepalive.0 + declared.proxy.read_timeout.0);
+    let port = allotted.of(arm);
+    let drained = clock::wait_for(limit, DRAIN_EVERY, || {
+        let open = ports::connections_to(port);
+        progress.say(Said::new(
+            format!("{arm} 还有 {open} 个连接"),
+            format!("{arm} still has {open} connections"),
+        ));
+        (open == 0).then_some(())
+    });
+    if drained.is_none() {
+        agent.note(&service.name, "stopped-with-open-connections", serde_json::json!(arm));
+    }
+}
+
 /// Stops an arm once nobody is connected to it, at the latest when every connection that nginx
 /// could still hold has run out; the program's own shutdown answers what is open then.
 pub(super) fn stop(
@@ -95,21 +121,7 @@ pub(super) fn stop(
     let ArmCommand { host, seq, arm, epoch } = command.clone();
     let settings = service.settings().ok_or("the service is not configured")?;
     let declared = &settings.declared;
-    if let Some(allotted) = service.ports() {
-        let limit = Millis(declared.proxy.keepalive.0 + declared.proxy.read_timeout.0);
-        let port = allotted.of(arm);
-        let drained = clock::wait_for(limit, DRAIN_EVERY, || {
-            let open = ports::connections_to(port);
-            progress.say(Said::new(
-                format!("{arm} 还有 {open} 个连接"),
-                format!("{arm} still has {open} connections"),
-            ));
-            (open == 0).then_some(())
-        });
-        if drained.is_none() {
-            agent.note(&service.name, "stopped-with-open-connections", serde_json::json!(arm));
-        }
-    }
+    drain(agent, service, declared, arm, progress);
     match agent.hands.ask(&Verb::StopArm { service: service.name.clone(), epoch, arm }) {
         Ok(Reply::Done) => {}
         Ok(Reply::Answer(answer)) => return Err(super::hands::why(&answer)),

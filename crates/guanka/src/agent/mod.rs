@@ -2,6 +2,7 @@
 //! performs effects by their key, probes the arms and follows the access log into windows; what
 //! needs root it has done by the helper, verb by verb.
 
+pub(crate) mod adoption;
 mod answer;
 mod arms;
 mod bake;

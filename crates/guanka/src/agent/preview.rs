@@ -2,7 +2,7 @@
 //! only: `guanka plan` asks it without an agent.
 
 use guanka_core::facts::declared::{Declared, LogPlace};
-use guanka_core::name::{Arm, ServiceName};
+use guanka_core::name::{Arm, Domain, ServiceName};
 use guanka_core::plan::processors::Runtime;
 use guanka_core::plan::warm::{self, Warmth};
 use guanka_core::say::Said;
@@ -13,7 +13,7 @@ use guanka_world::managers::spec::ArmSpec;
 use guanka_world::managers::systemd::Systemd;
 use guanka_world::managers::{self, credentials, users};
 use guanka_world::ports::ArmPorts;
-use guanka_world::proxy::Readers;
+use guanka_world::proxy::{Readers, Wiring};
 use guanka_world::transport::wire::HostChange;
 use guanka_world::{files, ports, proxy};
 
@@ -33,6 +33,15 @@ pub(crate) fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostCh
     let wiring =
         proxy::plan(host, service, &declared.proxy, allotted).map_err(|error| error.said())?;
     proxy::ready(&wiring).map_err(|error| error.said())?;
+    let mut changes = of_wiring(&wiring, &declared.proxy.domain);
+    changes.extend(memory(host, declared));
+    changes.extend(kept(host, declared, allotted)?);
+    Ok(changes)
+}
+
+/// Returns each file that would be written, the panel's rule that would be paused, the site's own
+/// file, and what a person should know.
+pub(super) fn of_wiring(wiring: &Wiring, domain: &Domain) -> Vec<HostChange> {
     let mut changes = Vec::new();
     for file in &wiring.files {
         let before = files::read_text(&file.path, 1 << 20).ok();
@@ -55,6 +64,16 @@ pub(crate) fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostCh
             },
         });
     }
+    changes.extend(wiring.displaced.iter().map(|rule| HostChange {
+        what: rule.display().to_string(),
+        sign: '-',
+        before: files::read_text(rule, 1 << 20).ok(),
+        after: None,
+        says: Said::new(
+            "面板的反向代理规则,改名为 _bak(即暂停);离开时恢复",
+            "the panel's reverse proxy, paused (renamed to _bak); put back on leaving",
+        ),
+    }));
     changes.push(HostChange {
         what: wiring.site_file.display().to_string(),
         sign: '=',
@@ -62,16 +81,14 @@ pub(crate) fn changes(host: &HostRoot, declared: &Declared) -> Result<Vec<HostCh
         after: None,
         says: Said::new("面板的站点文件,不改动", "the panel's site file, not touched"),
     });
-    changes.extend(memory(host, declared));
-    changes.extend(kept(host, declared, allotted)?);
     changes.extend(wiring.notes.iter().map(|note| HostChange {
-        what: declared.proxy.domain.to_string(),
+        what: domain.to_string(),
         sign: '=',
         before: None,
         after: None,
         says: note.clone(),
     }));
-    Ok(changes)
+    changes
 }
 
 /// Returns who else would rotate the service's logs, with file and line.

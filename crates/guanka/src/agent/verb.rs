@@ -12,10 +12,12 @@ use guanka_core::rollout::desired::{Drift, Note};
 use guanka_core::rollout::effect::Hold;
 use guanka_core::rollout::event::Fault;
 use guanka_core::say::Said;
+use guanka_world::adoption::{Phase, Wanted};
 use guanka_world::logs::{From, Unfinished};
 use guanka_world::managers::ArmStatus;
 use guanka_world::ports::ArmPorts;
-use guanka_world::proxy::{Listen, Way};
+use guanka_world::proxy::drift;
+use guanka_world::proxy::{Consent, Listen, Way};
 use guanka_world::transport::wire::Answer;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,27 @@ pub(super) enum Verb {
     Move { service: ServiceName, to: Away },
     /// Ends an arm's program that gives no sign of life; its manager starts it anew.
     Revive { service: ServiceName, hung: Hung },
+    /// What runs, and what adopting it would change? `Answer::Adoption`.
+    PlanAdoption {
+        service: ServiceName,
+        wanted: Wanted,
+        declared: Option<Box<Declared>>,
+        consent: Consent,
+    },
+    /// Takes a running program in as the arm blue, behind nginx.
+    Adopt { service: ServiceName, epoch: u64, wanted: Wanted, consent: Consent },
+    /// The adopted program answers through nginx: it is the stable arm.
+    Adopted { service: ServiceName, epoch: u64 },
+    /// Takes back an adoption that did not come about.
+    Unadopt { service: ServiceName, epoch: u64 },
+    /// What leaving brings back? `Answer::Leaving`.
+    PlanLeaving { service: ServiceName },
+    /// How far an adoption is.
+    Adoption { service: ServiceName },
+    /// Starts the adopted program again under whoever kept it.
+    BringBack { service: ServiceName, epoch: u64 },
+    /// Gives the site back to its own configuration.
+    HandBack { service: ServiceName, epoch: u64 },
     /// How the service stands.
     View { service: ServiceName },
     /// Which program serves each arm, and which one should.
@@ -122,6 +145,8 @@ pub(super) enum Reply {
     Notes(Vec<(ServiceName, Note)>),
     /// How a service stands.
     View(Box<View>),
+    /// How far an adoption is; none where nothing was adopted.
+    Adoption(Option<AdoptionSeen>),
     /// The ways through nginx.
     Ways(Vec<Way>),
     /// Who serves.
@@ -145,6 +170,20 @@ pub(super) struct View {
     pub(super) drift: Vec<Drift>,
     /// What its logs lack.
     pub(super) troubles: Vec<Said>,
+    /// What is not as it should be between nginx and the service.
+    pub(super) pieces: Option<drift::Drift>,
+    /// Pieces of nginx that were put back last.
+    pub(super) put_back: Option<drift::PutBack>,
+}
+
+/// An adoption as the helper sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct AdoptionSeen {
+    pub(super) phase: Phase,
+    /// The adopted process runs.
+    pub(super) runs: bool,
+    /// Its port.
+    pub(super) port: u16,
 }
 
 /// An arm as the helper sees it.

@@ -1,5 +1,6 @@
 //! The subcommands, one file each, in the order of the help text.
 
+mod adopt;
 mod agent;
 mod audit;
 mod back;
@@ -13,6 +14,7 @@ mod help;
 mod host;
 mod init;
 mod inventory;
+mod leave;
 mod load;
 mod logs;
 mod plan;
@@ -75,6 +77,10 @@ enum Verb {
     Resume(resume::ResumeArgs),
     /// End a rollout; the stable release keeps or gets everything.
     Abort(resume::AbortArgs),
+    /// Take the program that runs behind a site in as blue, where it runs; a plan first.
+    Adopt(adopt::Args),
+    /// Give an adopted program its requests back, and everything as it was; a plan first.
+    Leave(leave::Args),
     /// Take a service off its host: out of nginx, its arms, its releases; data stays.
     Remove(remove::Args),
     /// Show how a release went, as text, JSON, Markdown or one page.
@@ -135,6 +141,8 @@ fn run(verb: &Verb, terminal: &Terminal) -> Result<Exit, Failure> {
         Verb::Rollback(args) => resume::rollback(args, terminal),
         Verb::Resume(args) => resume::run(args, terminal),
         Verb::Abort(args) => resume::abort(args, terminal),
+        Verb::Adopt(args) => adopt::run(args, terminal),
+        Verb::Leave(args) => leave::run(args, terminal),
         Verb::Remove(args) => remove::run(args, terminal),
         Verb::Report(args) => report::run(args, terminal),
         Verb::Load(args) => load::run(args, terminal),

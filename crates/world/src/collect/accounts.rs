@@ -8,11 +8,11 @@ use super::tree::HostTree;
 const LINES_MAX: usize = 100_000;
 
 /// A host's users by number.
-pub(super) struct Accounts(BTreeMap<u32, String>);
+pub(crate) struct Accounts(BTreeMap<u32, String>);
 
 impl Accounts {
     /// Reads `/etc/passwd` of a host; the first name of a number counts.
-    pub(super) fn read(tree: &HostTree) -> Self {
+    pub(crate) fn read(tree: &HostTree) -> Self {
         let mut names = BTreeMap::new();
         for line in tree.text("/etc/passwd").unwrap_or_default().lines().take(LINES_MAX) {
             let mut fields = line.split(':');
@@ -27,7 +27,7 @@ impl Accounts {
     }
 
     /// Returns a user's name, its number when the host has no name for it.
-    pub(super) fn name(&self, uid: u32) -> String {
+    pub(crate) fn name(&self, uid: u32) -> String {
         self.0.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
     }
 }

@@ -25,6 +25,12 @@ const TOKEN_SIGNS: &[&str] =
 /// The shortest text that is taken for a token by its beginning.
 const TOKEN_LENGTH: usize = 16;
 
+/// Returns arguments without the program's own name, secrets blanked.
+pub(crate) fn blanked_arguments(args: &[String]) -> Vec<String> {
+    let whole: Vec<String> = std::iter::once(String::new()).chain(args.iter().cloned()).collect();
+    blanked(&whole).split_off(1)
+}
+
 /// Returns an argument list with its secrets blanked; the program's own name is kept.
 pub(super) fn blanked(argv: &[String]) -> Vec<String> {
     let mut is_value_of_secret = false;

@@ -10,7 +10,7 @@ use super::tree::HostTree;
 const PID_FILES_MAX: usize = 10_000;
 
 /// Returns the processes that the panel started as Go projects, by its pid files.
-pub(super) fn panel_projects(tree: &HostTree) -> BTreeSet<u32> {
+pub(crate) fn panel_projects(tree: &HostTree) -> BTreeSet<u32> {
     let files = tree.glob("/var/tmp/gopids/*.pid");
     let pids = files.iter().take(PID_FILES_MAX).filter_map(|file| {
         let text = super::tree::read(file, 64).ok()?;
@@ -20,7 +20,7 @@ pub(super) fn panel_projects(tree: &HostTree) -> BTreeSet<u32> {
 }
 
 /// Names the keeper of a process. The panel's pid file may name a shell around the program.
-pub(super) fn keeper(
+pub(crate) fn keeper(
     process: &Process,
     processes: &Processes,
     projects: &BTreeSet<u32>,

@@ -1,14 +1,14 @@
 //! Collectors: read files, /proc and the panel's databases of a host root into facts. They write
 //! nothing, work without root's rights, and say what they could not see.
 
-mod accounts;
-mod arguments;
+pub(crate) mod accounts;
+pub(crate) mod arguments;
 pub mod binary;
 pub mod fitness;
 mod goheader;
 pub mod gomodule;
 pub mod host;
-mod keepers;
+pub(crate) mod keepers;
 mod listeners;
 pub mod memory;
 pub mod nginx;
@@ -17,7 +17,7 @@ pub mod processes;
 pub mod rotators;
 pub mod scripts;
 pub mod supervisor;
-mod tree;
+pub(crate) mod tree;
 pub mod units;
 pub mod webroots;
 

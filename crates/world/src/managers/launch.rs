@@ -133,7 +133,8 @@ fn command(
     }
     let home = host.arm(&spec.service, spec.arm);
     let mut command = Command::new(home.join("bin").join(&spec.program));
-    command.args(&spec.args).current_dir(&home).env_clear();
+    let folder = spec.folder.as_ref().unwrap_or(&home);
+    command.args(&spec.args).current_dir(folder).env_clear();
     command.envs(environment(host, spec, processors));
     Ok(command)
 }
@@ -170,7 +171,7 @@ fn limit_files(nofile: u64) -> Result<(), LaunchError> {
 }
 
 /// Accepts `[A-Za-z_][A-Za-z0-9_]*`.
-pub(super) fn is_variable(name: &str) -> bool {
+pub(crate) fn is_variable(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

@@ -62,6 +62,9 @@ pub struct ArmSpec {
     pub credentials: Vec<String>,
     /// Whom it runs as.
     pub run_as: RunAs,
+    /// The folder it works in, where that is not its release: an adopted program's.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
     /// The folders it may write to beside its temporary ones, as they lie on the host.
     #[serde(default)]
     pub data_dirs: Vec<PathBuf>,
@@ -129,6 +132,7 @@ impl ArmSpec {
             low_ports: limits.low_ports,
             credentials: limits.credentials.clone(),
             run_as,
+            folder: None,
             data_dirs: declared.data_dirs.iter().map(|folder| host.at(folder)).collect(),
             stop_grace: declared.process.stop_grace,
             logs: declared.logs.clone(),
@@ -167,7 +171,7 @@ pub fn mark_active(host: &HostRoot, service: &ServiceName, arm: Arm) -> io::Resu
 }
 
 #[cfg(test)]
-pub(super) mod tests_support {
+pub(crate) mod tests_support {
     use std::collections::BTreeMap;
 
     use guanka_core::facts::declared::{LogPlace, Logs};
@@ -182,7 +186,7 @@ pub(super) mod tests_support {
     }
 
     /// An arm's start with something in every field.
-    pub(in super::super) fn spec() -> ArmSpec {
+    pub(crate) fn spec() -> ArmSpec {
         ArmSpec {
             schema: 1,
             service: ServiceName::new("shop", "prod").expect("a good name"),
@@ -200,6 +204,7 @@ pub(super) mod tests_support {
             low_ports: false,
             credentials: Vec::new(),
             run_as: RunAs::Caller,
+            folder: None,
             data_dirs: Vec::new(),
             stop_grace: Millis(1),
             logs: logs(Bytes(1), 1),

@@ -74,6 +74,23 @@ impl Supervisor {
         Ok(vec![pid.as_raw_nonzero().get().unsigned_abs()])
     }
 
+    /// Runs a command of the client's about a program that is not an arm.
+    pub(crate) fn command(&self, args: &[&str], limit: Millis) -> Result<String, ManagerError> {
+        self.ask(args, limit)
+    }
+
+    /// Returns the program that one of these processes belongs to.
+    pub(crate) fn program_of(&self, pids: &[u32]) -> Result<Option<String>, ManagerError> {
+        let text = self.ask(&["status"], CLIENT_LIMIT)?;
+        let found = text.lines().find_map(|line| {
+            let (_, rest) = line.split_once(" pid ")?;
+            let pid: u32 = rest.split(',').next()?.trim().parse().ok()?;
+            let name = line.split_whitespace().next()?;
+            pids.contains(&pid).then(|| name.split(':').next().unwrap_or(name).to_owned())
+        });
+        Ok(found)
+    }
+
     /// Runs the client and returns what it printed.
     fn ask(&self, args: &[&str], limit: Millis) -> Result<String, ManagerError> {
         let mut command = Command::new(&self.client);

@@ -45,17 +45,7 @@ impl Systemd {
     }
 
     fn ask(&self, args: &[&str], limit: Millis) -> Result<String, ManagerError> {
-        let mut command = Command::new("systemctl");
-        command.args(["--no-pager", "--no-ask-password"]).args(args);
-        let output = process::run(&mut command, limit).map_err(io_at("running systemctl"))?;
-        if output.is_success() {
-            return Ok(output.stdout);
-        }
-        let text = format!("{}{}", output.stdout, output.stderr).trim().to_owned();
-        if output.status.is_none() || text.contains("Failed to connect to bus") {
-            return Err(ManagerError::Unreachable { text });
-        }
-        Err(ManagerError::Refused { argv: output.argv.join(" "), text })
+        ask(args, limit)
     }
 
     fn text(&self, spec: &ArmSpec) -> Result<String, ManagerError> {
@@ -126,6 +116,44 @@ fn analyze(
         return Ok(scored.ok().and_then(|o| guanka_parse::systemd_analyze::exposure(&o.stdout)));
     }
     Err(ManagerError::Refused { argv: output.argv.join(" "), text: complaints.join("; ") })
+}
+
+fn ask(args: &[&str], limit: Millis) -> Result<String, ManagerError> {
+    let mut command = Command::new("systemctl");
+    command.args(["--no-pager", "--no-ask-password"]).args(args);
+    let output = process::run(&mut command, limit).map_err(io_at("running systemctl"))?;
+    if output.is_success() {
+        return Ok(output.stdout);
+    }
+    let text = format!("{}{}", output.stdout, output.stderr).trim().to_owned();
+    if output.status.is_none() || text.contains("Failed to connect to bus") {
+        return Err(ManagerError::Unreachable { text });
+    }
+    Err(ManagerError::Refused { argv: output.argv.join(" "), text })
+}
+
+/// Stops a unit that is not an arm's and keeps it from starting after a reboot.
+pub(crate) fn retire(unit: &str, limit: Millis) -> Result<(), ManagerError> {
+    ask(&["stop", unit], limit)?;
+    ask(&["disable", unit], CLIENT_LIMIT).map(|_| ())
+}
+
+/// Starts a unit that is not an arm's, enabled as it was.
+pub(crate) fn revive(unit: &str, is_enabled: bool) -> Result<(), ManagerError> {
+    if is_enabled {
+        ask(&["enable", unit], CLIENT_LIMIT)?;
+    }
+    ask(&["start", unit], CLIENT_LIMIT).map(|_| ())
+}
+
+/// Returns whether a unit starts after a reboot.
+pub(crate) fn is_enabled(unit: &str) -> Result<bool, ManagerError> {
+    match ask(&["is-enabled", unit], CLIENT_LIMIT) {
+        Ok(said) => Ok(said.trim() == "enabled"),
+        // It ends with 1 for every other word.
+        Err(ManagerError::Refused { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 impl Manager for Systemd {

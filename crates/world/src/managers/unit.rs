@@ -82,7 +82,8 @@ impl UnitText {
             // cannot stand there.
             text.put("Service", "User", Quoted::new(name)?.bare()?);
         }
-        text.put("Service", "WorkingDirectory", home.to_string());
+        let folder = spec.folder.as_deref().map(PlainPath::new).transpose()?;
+        text.put("Service", "WorkingDirectory", folder.as_ref().unwrap_or(&home).to_string());
         text.put("Service", "ExecStart", command_line(&home, spec)?);
         let processors = processors::to_set(spec.runtime(), room);
         for (name, value) in launch::environment(host, spec, processors) {

@@ -3,16 +3,17 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use guanka_core::name::ServiceName;
 use guanka_core::say::Said;
 
+use super::block;
 use super::control::{Nginx, Turnover};
+use super::drift;
 use super::pending::{self, Pending};
 use super::share::{self, ShareError};
-use super::site;
 use super::wiring::{self, PlannedFile, Readers, Wiring};
 use crate::files;
 use crate::hostroot::HostRoot;
@@ -67,26 +68,36 @@ pub enum InstallError {
     },
 }
 
-/// One file of a change.
-struct Change<'a> {
-    path: &'a Path,
-    /// The new text; `None` removes it.
-    text: Option<&'a str>,
-    readers: Readers,
+/// What becomes of a change when nginx refuses what is there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Red {
+    /// It is not guanka's to repair: nothing is touched.
+    Stops,
+    /// It may be that guanka's own pieces are missing: nginx's words name one of them, and with
+    /// them back it must be green.
+    MayBeOurs,
 }
 
-impl<'a> Change<'a> {
-    const fn removal(path: &'a Path) -> Self {
-        Self { path, text: None, readers: Readers::All }
-    }
-
-    fn of(file: &'a PlannedFile) -> Self {
-        Self { path: &file.path, text: Some(&file.text), readers: file.readers.clone() }
-    }
+/// One file of a change.
+struct Change {
+    path: PathBuf,
+    /// The new bytes; `None` removes it.
+    bytes: Option<Vec<u8>>,
+    readers: Readers,
 }
 
 /// Writes a service's files, in an order in which no reference dangles, and reloads nginx once.
 pub fn install(host: &HostRoot, wiring: &Wiring) -> Result<Applied, InstallError> {
+    write(host, wiring, Red::Stops)
+}
+
+/// Writes files of a service that somebody took away or changed, as one transaction. Where nginx
+/// refuses its configuration only because a piece of guanka's is missing, that is no obstacle.
+pub(super) fn put_back(host: &HostRoot, wiring: &Wiring) -> Result<Applied, InstallError> {
+    write(host, wiring, Red::MayBeOurs)
+}
+
+fn write(host: &HostRoot, wiring: &Wiring, red: Red) -> Result<Applied, InstallError> {
     let nginx = &wiring.nginx;
     share::build(host, &wiring.service)?;
     share::check_visible(
@@ -98,20 +109,30 @@ pub fn install(host: &HostRoot, wiring: &Wiring) -> Result<Applied, InstallError
         // Opened by nginx's master as root: the folder must be nobody's but root's.
         files::make_dir(folder, 0o755).map_err(io_at(folder))?;
     }
-    let mut changes: Vec<Change<'_>> = wiring.files.iter().map(Change::of).collect();
+    let state = host.service_state(&wiring.service);
+    let mut changes: Vec<Change> = wiring.files.iter().map(Change::of).collect();
     // Passwords that nothing asks for any more go, after what asked for them.
     let passwords = wiring::pass_path(host, nginx, &wiring.service);
     if changes.iter().all(|change| change.path != passwords) {
-        changes.push(Change::removal(&passwords));
+        changes.push(Change::removal(passwords));
     }
-    apply(host, nginx, &changes)
+    if let Some(rule) = &wiring.displaced {
+        // How it comes back is durable before it goes.
+        let kept = drift::keep_displaced(host, &wiring.service, rule).map_err(io_at(rule))?;
+        changes.push(Change::removal(rule.clone()));
+        changes.push(Change::to(&paused(rule), &kept));
+    }
+    let applied = apply(host, nginx, &changes, red)?;
+    drift::keep_record(host, wiring).map_err(io_at(&state))?;
+    Ok(applied)
 }
 
 /// Returns why an install would be refused before it begins: nginx as it is fails its own test, or
 /// does not run. What is installed already needs neither.
 pub fn ready(wiring: &Wiring) -> Result<(), InstallError> {
     let nginx = &wiring.nginx;
-    if wiring.files.iter().all(|file| Change::of(file).is_done()) {
+    let is_whole = wiring.files.iter().all(|file| Change::of(file).is_done());
+    if is_whole && wiring.displaced.is_none() {
         return Ok(());
     }
     nginx.test().map_err(|text| InstallError::RedBefore { text })?;
@@ -119,16 +140,30 @@ pub fn ready(wiring: &Wiring) -> Result<(), InstallError> {
 }
 
 /// Takes a service's files away: the site's first, then the http level, a reload after each, so
-/// that nothing ever refers to what is gone. The log format stays; other services may use it.
+/// that nothing ever refers to what is gone. The log format goes with the last service.
 pub fn remove(host: &HostRoot, service: &ServiceName) -> Result<Applied, InstallError> {
+    let state = host.service_state(service);
     let Some(nginx) = Nginx::find(host) else { return Ok(Applied::Unchanged) };
-    let extensions = extensions_of(host, &nginx, service);
-    let changes: Vec<Change<'_>> = extensions.iter().map(|path| Change::removal(path)).collect();
-    let first = apply(host, &nginx, &changes)?;
+    let mut changes = without_pieces(host, &nginx, service)?;
+    if let Some(rule) = drift::displaced(host, service) {
+        let aside = paused(&rule.path);
+        // A rule that its owner has made anew, or changed while it was paused, is left as it is.
+        if !files::exists(&rule.path) {
+            changes.push(Change::to(&rule.path, &rule.bytes));
+        }
+        if fs::read(&aside).is_ok_and(|found| found == rule.bytes) {
+            changes.push(Change::removal(aside));
+        }
+    }
+    let first = apply(host, &nginx, &changes, Red::Stops)?;
     let http = wiring::http_path(&nginx, service);
     let passwords = wiring::pass_path(host, &nginx, service);
-    let rest = [Change::removal(&http), Change::removal(&passwords)];
-    let second = apply(host, &nginx, &rest)?;
+    let mut rest = vec![Change::removal(http), Change::removal(passwords)];
+    if wiring::is_last(&nginx, service) {
+        rest.push(Change::removal(wiring::format_path(&nginx)));
+    }
+    let second = apply(host, &nginx, &rest, Red::Stops)?;
+    drift::forget_record(host, service).map_err(io_at(&state))?;
     Ok(match (first, second) {
         (Applied::Unchanged, other) | (other, Applied::Unchanged) => other,
         (Applied::Reloaded { mut files, .. }, Applied::Reloaded { files: more, turnover }) => {
@@ -141,11 +176,16 @@ pub fn remove(host: &HostRoot, service: &ServiceName) -> Result<Applied, Install
 /// Takes back a change that was interrupted; asked at every start of the agent.
 pub fn recover(host: &HostRoot) -> Result<Applied, InstallError> {
     let Some(nginx) = Nginx::find(host) else { return Ok(Applied::Unchanged) };
-    apply(host, &nginx, &[])
+    apply(host, &nginx, &[], Red::Stops)
 }
 
 /// Makes the changes that are none yet.
-fn apply(host: &HostRoot, nginx: &Nginx, changes: &[Change<'_>]) -> Result<Applied, InstallError> {
+fn apply(
+    host: &HostRoot,
+    nginx: &Nginx,
+    changes: &[Change],
+    red: Red,
+) -> Result<Applied, InstallError> {
     let state = host.state();
     files::make_dir(&state, 0o711).map_err(io_at(&state))?;
     let _lock = files::Lock::hold(&state.join(".nginx.lock")).map_err(io_at(&state))?;
@@ -153,25 +193,37 @@ fn apply(host: &HostRoot, nginx: &Nginx, changes: &[Change<'_>]) -> Result<Appli
     if let Some(interrupted) = &interrupted {
         interrupted.restore().map_err(io_at(&state))?;
     }
-    let open: Vec<&Change<'_>> = changes.iter().filter(|c| !c.is_done()).collect();
+    let open: Vec<&Change> = changes.iter().filter(|c| !c.is_done()).collect();
     if open.is_empty() && interrupted.is_none() {
         return Ok(Applied::Unchanged);
     }
-    nginx.test().map_err(|text| InstallError::RedBefore { text })?;
+    let was_red = nginx.test().err();
+    if let Some(text) = &was_red
+        && (red == Red::Stops || !text.contains("guanka"))
+    {
+        return Err(InstallError::RedBefore { text: text.clone() });
+    }
     nginx.master().map_err(|text| InstallError::NoMaster { text })?;
-    let before = Pending::remember(open.iter().map(|c| c.path)).map_err(io_at(&state))?;
+    let before = Pending::remember(open.iter().map(|c| c.path.as_path())).map_err(io_at(&state))?;
     before.store(host).map_err(io_at(&state))?;
     let turnover = match change(nginx, &open) {
         Ok(turnover) => turnover,
-        Err(error) => return Err(take_back(host, nginx, &before, error)),
+        Err(error) => {
+            let error = take_back(host, nginx, &before, error);
+            // What was red before and stays red is somebody else's doing.
+            return Err(match was_red {
+                Some(text) => InstallError::RedBefore { text },
+                None => error,
+            });
+        }
     };
     Pending::clear(host).map_err(io_at(&state))?;
-    Ok(Applied::Reloaded { files: open.iter().map(|c| c.path.to_owned()).collect(), turnover })
+    Ok(Applied::Reloaded { files: open.iter().map(|c| c.path.clone()).collect(), turnover })
 }
 
-fn change(nginx: &Nginx, open: &[&Change<'_>]) -> Result<Turnover, InstallError> {
+fn change(nginx: &Nginx, open: &[&Change]) -> Result<Turnover, InstallError> {
     for change in open {
-        change.make().map_err(io_at(change.path))?;
+        change.make().map_err(io_at(&change.path))?;
     }
     let refused = |text| InstallError::Refused { text, again: None };
     nginx.test().map_err(refused)?;
@@ -205,10 +257,22 @@ fn take_back(
     }
 }
 
-impl Change<'_> {
+impl Change {
+    fn to(path: &Path, bytes: &[u8]) -> Self {
+        Self { path: path.to_owned(), bytes: Some(bytes.to_vec()), readers: Readers::All }
+    }
+
+    fn of(file: &PlannedFile) -> Self {
+        Self { readers: file.readers.clone(), ..Self::to(&file.path, file.text.as_bytes()) }
+    }
+
+    const fn removal(path: PathBuf) -> Self {
+        Self { path, bytes: None, readers: Readers::All }
+    }
+
     fn is_done(&self) -> bool {
-        match (self.text, fs::read(self.path)) {
-            (Some(text), Ok(found)) => found == text.as_bytes() && self.is_readable_as_meant(),
+        match (&self.bytes, fs::read(&self.path)) {
+            (Some(bytes), Ok(found)) => found == *bytes && self.is_readable_as_meant(),
             (None, Err(e)) => e.kind() == io::ErrorKind::NotFound,
             _ => false,
         }
@@ -216,35 +280,59 @@ impl Change<'_> {
 
     fn is_readable_as_meant(&self) -> bool {
         let Readers::Workers(group) = self.readers else { return true };
-        fs::metadata(self.path).is_ok_and(|found| {
+        fs::metadata(&self.path).is_ok_and(|found| {
             found.mode() & 0o777 == 0o640 && group.is_none_or(|group| found.gid() == group)
         })
     }
 
     fn make(&self) -> io::Result<()> {
-        let Some(text) = self.text else { return pending::delete(self.path) };
+        let Some(bytes) = &self.bytes else { return pending::delete(&self.path) };
         if let Some(folder) = self.path.parent().filter(|f| !f.is_dir()) {
             files::make_dir(folder, 0o755)?;
         }
-        match self.readers {
-            Readers::All => files::replace(self.path, text.as_bytes(), 0o644),
-            Readers::Workers(group) => {
-                files::replace_for_group(self.path, text.as_bytes(), 0o640, group)
-            }
+        if let Readers::Workers(group) = self.readers {
+            return files::replace_for_group(&self.path, bytes, 0o640, group);
         }
+        // A file that is there keeps its mode: it may be its owner's with a block of guanka's.
+        let mode = fs::metadata(&self.path).map(|meta| meta.permissions().mode() & 0o777);
+        files::replace(&self.path, bytes, mode.unwrap_or(0o644))
     }
 }
 
-/// Finds the server-level files of a service by their first line; a site may have been renamed.
-fn extensions_of(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -> Vec<PathBuf> {
-    let candidates: Vec<PathBuf> = match &nginx.extension_folder {
-        Some(folder) => fs::read_dir(folder)
-            .map(|entries| entries.flatten().map(|e| e.path().join("guanka.conf")).collect())
-            .unwrap_or_default(),
-        None => vec![host.at("/etc/nginx/guanka").join(format!("{service}.conf"))],
+/// Returns where the panel keeps a reverse-proxy rule that is paused.
+fn paused(rule: &Path) -> PathBuf {
+    let name = rule.file_name().unwrap_or_default().to_string_lossy();
+    rule.with_file_name(format!("{name}_bak"))
+}
+
+/// Returns what takes a service's server-level pieces away: files of its own by their first line,
+/// since a site may have been renamed, and blocks in rewrite files.
+fn without_pieces(
+    host: &HostRoot,
+    nginx: &Nginx,
+    service: &ServiceName,
+) -> Result<Vec<Change>, InstallError> {
+    let Some(folder) = &nginx.extension_folder else {
+        let own = host.at("/etc/nginx/guanka").join(format!("{service}.conf"));
+        return Ok(if wiring::is_of(&own, service) {
+            vec![Change::removal(own)]
+        } else {
+            Vec::new()
+        });
     };
-    let is_it = |path: &PathBuf| site::owner(path).is_some_and(|o| o == service.to_string());
-    candidates.into_iter().filter(is_it).collect()
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    let own = entries(folder).map(|entry| entry.path().join("guanka.conf"));
+    let mut changes: Vec<Change> =
+        own.filter(|path| wiring::is_of(path, service)).map(Change::removal).collect();
+    let rewrites = folder.parent().and_then(Path::parent).map(|p| p.join("rewrite"));
+    for entry in rewrites.iter().flat_map(|folder| entries(folder)) {
+        let path = entry.path();
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        if block::is_in(&text, service) {
+            changes.push(Change::to(&path, block::without(&text, service).as_bytes()));
+        }
+    }
+    Ok(changes)
 }
 
 /// Returns the workers' user with its numbers, when this process may look as somebody else. nginx

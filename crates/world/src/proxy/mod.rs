@@ -2,7 +2,10 @@
 //! move traffic by one rename. Files change, and nginx is reloaded, only when a service is
 //! installed, changed or removed; a release does neither.
 
+mod backend;
+mod block;
 mod control;
+pub mod drift;
 mod install;
 mod listen;
 mod location;
@@ -14,14 +17,15 @@ mod site;
 mod text;
 mod wiring;
 
+pub use backend::backend_port;
 pub use control::{Nginx, Turnover};
 pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, ready, recover, remove};
 pub use listen::{Listen, Over};
 pub use reach::{Way, ways};
 pub use render::{LOG_FIELDS, NONCE_HEADER};
-pub use site::{LocationForm, SiteError};
+pub use site::{Consent, LocationForm, SiteError};
 pub use wiring::{
-    PlannedFile, Readers, Wiring, WiringError, access_log_of, access_log_planned, plan,
+    PlannedFile, Readers, Wiring, WiringError, access_log_of, access_log_planned, plan, plan_with,
     reopen_logs, services,
 };

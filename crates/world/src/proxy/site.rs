@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use guanka_core::facts::nginx::Directive;
 use guanka_core::name::{Domain, ServiceName};
 use guanka_core::say::Said;
+use serde::{Deserialize, Serialize};
 
+use super::block;
 use super::control::Nginx;
 use super::listen::{Listen, Sockets};
 use super::text::Word;
@@ -24,6 +26,25 @@ pub enum LocationForm {
     Prefix,
 }
 
+/// Whether a rule that the panel made may give way to guanka's location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    /// No: a site with such a rule is refused.
+    None,
+    /// The owner agreed that the panel's reverse proxy for `/` is paused.
+    PanelRule,
+}
+
+/// How guanka's server-level text lies in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The file is guanka's own.
+    Own,
+    /// It is a block in the site's rewrite file: an older panel includes no other.
+    Block,
+}
+
 /// A site's own access log, written on beside guanka's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SiteLog {
@@ -37,6 +58,9 @@ pub(super) struct Site {
     pub(super) file: PathBuf,
     /// Where guanka's server-level file belongs.
     pub(super) extension: PathBuf,
+    pub(super) place: Place,
+    /// The panel's rule that would answer before guanka, and that its owner lets go.
+    pub(super) displaced: Option<PathBuf>,
     pub(super) form: LocationForm,
     /// Where the site can be asked from this machine, without TLS first.
     pub(super) listens: Vec<Listen>,
@@ -113,18 +137,10 @@ pub(super) fn find(
     nginx: &Nginx,
     service: &ServiceName,
     domain: &Domain,
+    consent: Consent,
 ) -> Result<Site, SiteError> {
-    let mut candidates = Vec::new();
     let mut sockets = Sockets::default();
-    for file in site_files(host, nginx) {
-        let tree = nginx.read_tree(host, &file);
-        tree.iter().filter(|d| d.name == "server").for_each(|server| sockets.learn(server));
-        let servers: Vec<Directive> =
-            tree.into_iter().filter(|d| d.name == "server" && names(d, domain)).collect();
-        if !servers.is_empty() {
-            candidates.push((file, servers));
-        }
-    }
+    let mut candidates = candidates(host, nginx, domain, &mut sockets);
     let (file, servers) = match candidates.len() {
         0 => {
             let folder = nginx.http_folder.clone();
@@ -136,16 +152,23 @@ pub(super) fn find(
             return Err(SiteError::Ambiguous { domain: domain.clone(), files });
         }
     };
-    let (server, extension) = with_include(host, nginx, service, &file, &servers)?;
+    let (server, extension, place) = with_include(host, nginx, service, &file, &servers)?;
     // A block without the include only redirects; where several have it, each of them serves.
     let serving = servers.iter().filter(|s| includes(s).any(|text| is_for(text, &extension)));
-    belongs_to(&extension, service)?;
-    let others = locations(server, &extension);
-    is_free(&others)?;
+    belongs_to(&extension, place, service)?;
+    let mut others = locations(server, &extension);
+    let displaced = match is_free(&others) {
+        Err(SiteError::ClassicProxy { place, .. }) if consent == Consent::PanelRule => Some(place),
+        other => other.map(|()| None)?,
+    };
+    if let Some(rule) = &displaced {
+        others.retain(|other| other.place != rule);
+        is_free(&others)?;
+    }
     let mut notes = partly_covered(&others);
     notes.extend(foreign_before(&extension));
     Ok(Site {
-        form: form(server, &others),
+        form: if place == Place::Block { LocationForm::Regex } else { form(server, &others) },
         listens: {
             let mut all: Vec<Listen> =
                 serving.flat_map(|server| sockets.of(server, nginx.version)).collect();
@@ -156,8 +179,34 @@ pub(super) fn find(
         logs: logs(server, &mut notes),
         file,
         extension,
+        place,
+        displaced: displaced.map(PathBuf::from),
         notes,
     })
+}
+
+/// Returns the files that name a domain, each with its server blocks of that name.
+/// What all server blocks say of the sockets is learnt on the way.
+fn candidates(
+    host: &HostRoot,
+    nginx: &Nginx,
+    domain: &Domain,
+    sockets: &mut Sockets,
+) -> Vec<(PathBuf, Vec<Directive>)> {
+    let files = site_files(host, nginx).into_iter().map(|file| {
+        let tree = nginx.read_tree(host, &file);
+        tree.iter().filter(|d| d.name == "server").for_each(|server| sockets.learn(server));
+        let is_it = |d: &Directive| d.name == "server" && names(d, domain);
+        (file, tree.into_iter().filter(is_it).collect::<Vec<_>>())
+    });
+    files.filter(|(_, servers)| !servers.is_empty()).collect()
+}
+
+/// Returns every server block of a domain.
+pub(super) fn servers(host: &HostRoot, nginx: &Nginx, domain: &Domain) -> Vec<Directive> {
+    let mut sockets = Sockets::default();
+    let found = candidates(host, nginx, domain, &mut sockets);
+    found.into_iter().flat_map(|(_, servers)| servers).collect()
 }
 
 /// Returns the files that may hold sites, in byte order.
@@ -194,7 +243,7 @@ fn with_include<'a>(
     service: &ServiceName,
     file: &Path,
     servers: &'a [Directive],
-) -> Result<(&'a Directive, PathBuf), SiteError> {
+) -> Result<(&'a Directive, PathBuf, Place), SiteError> {
     let (wanted, line) = match &nginx.extension_folder {
         Some(folder) => {
             for server in servers {
@@ -204,7 +253,16 @@ fn with_include<'a>(
                     is_below.then(|| dir.join("guanka.conf"))
                 };
                 if let Some(found) = includes(server).find_map(below) {
-                    return Ok((server, found));
+                    return Ok((server, found, Place::Own));
+                }
+            }
+            let rewrites = folder.parent().and_then(Path::parent).map(|p| p.join("rewrite"));
+            for server in servers {
+                let is_one = |text: &&String| Path::new(text).parent() == rewrites.as_deref();
+                let found = includes(server).find(is_one).map(PathBuf::from);
+                // nginx reads only what is there: a pattern is no place of the site's own.
+                if let Some(found) = found.filter(|file| file.is_file()) {
+                    return Ok((server, found, Place::Block));
                 }
             }
             let site = file.file_stem().map(|s| s.to_string_lossy().into_owned());
@@ -215,7 +273,7 @@ fn with_include<'a>(
             let wanted = host.at("/etc/nginx/guanka").join(format!("{service}.conf"));
             let is_it = |text: &String| Path::new(text) == wanted;
             if let Some(server) = servers.iter().find(|s| includes(s).any(is_it)) {
-                return Ok((server, wanted));
+                return Ok((server, wanted, Place::Own));
             }
             (wanted.clone(), format!("include {};", wanted.display()))
         }
@@ -235,8 +293,15 @@ fn is_for(include: &str, file: &Path) -> bool {
 }
 
 /// Refuses a site whose guanka file is another service's.
-fn belongs_to(extension: &Path, service: &ServiceName) -> Result<(), SiteError> {
-    match owner(extension) {
+fn belongs_to(extension: &Path, place: Place, service: &ServiceName) -> Result<(), SiteError> {
+    let owner = match place {
+        Place::Own => owner(extension),
+        Place::Block => {
+            let text = fs::read_to_string(extension).unwrap_or_default();
+            block::owner(&text).map(str::to_owned)
+        }
+    };
+    match owner {
         Some(other) if other != service.to_string() => Err(SiteError::Taken { service: other }),
         _ => Ok(()),
     }

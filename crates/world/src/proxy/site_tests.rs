@@ -6,7 +6,7 @@ use std::path::Path;
 use guanka_core::name::{Domain, ServiceName};
 
 use super::super::control::Nginx;
-use super::{LocationForm, Site, SiteError, find};
+use super::{Consent, LocationForm, Place, Site, SiteError, find};
 use crate::hostroot::HostRoot;
 
 const EXTENSION: &str = "include ROOT/www/server/panel/vhost/nginx/extension/shop/*.conf;";
@@ -38,7 +38,13 @@ fn find_in(root: &Path) -> Result<Site, SiteError> {
     let host = HostRoot::new(root);
     let nginx = Nginx::find(&host).expect("laid out");
     let domain = Domain::new("shop.example.com").expect("a domain");
-    find(&host, &nginx, &ServiceName::new("shop", "prod").expect("a good name"), &domain)
+    find(
+        &host,
+        &nginx,
+        &ServiceName::new("shop", "prod").expect("a good name"),
+        &domain,
+        Consent::None,
+    )
 }
 
 #[test]
@@ -71,6 +77,26 @@ fn sites_where_guanka_could_not_win_are_refused_with_the_reason() {
         let error = ask(&body).expect_err("refused");
         assert!(format!("{error:?}").starts_with(expected), "{body}: {error:?}");
     }
+}
+
+#[test]
+fn an_older_panels_site_takes_the_block_in_its_rewrite_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    write(dir.path(), "www/server/nginx/conf/nginx.conf", "user www;\n");
+    let vhost = "www/server/panel/vhost";
+    let body = "include ROOT/www/server/panel/vhost/rewrite/shop.conf; location / { }";
+    let text = format!("server {{ listen 80; server_name shop.example.com; {body} }}");
+    write(dir.path(), &format!("{vhost}/nginx/shop.conf"), &text);
+    let refused = find_in(dir.path()).expect_err("the included file is not there");
+    assert!(matches!(refused, SiteError::NoInclude { .. }), "{refused:?}");
+    write(dir.path(), &format!("{vhost}/rewrite/shop.conf"), "rewrite ^/a$ /b last;\n");
+    let site = find_in(dir.path()).expect("usable");
+    assert_eq!((site.place, site.form), (Place::Block, LocationForm::Regex));
+    assert!(site.extension.ends_with("vhost/rewrite/shop.conf"));
+    let taken = "# guanka begin pay.prod\n# guanka end pay.prod\n";
+    write(dir.path(), &format!("{vhost}/rewrite/shop.conf"), taken);
+    let other = SiteError::Taken { service: "pay.prod".to_owned() };
+    assert_eq!(find_in(dir.path()).expect_err("taken"), other);
 }
 
 #[test]

@@ -9,12 +9,13 @@ use guanka_core::facts::guard::{MetricsFrom, PasswordLine};
 use guanka_core::name::ServiceName;
 use guanka_core::say::Said;
 
+use super::block;
 use super::control::Nginx;
 use super::install::worker;
 use super::listen::Listen;
 use super::location;
 use super::render::{self, Intent, Key};
-use super::site::{self, LocationForm, SiteError};
+use super::site::{self, Consent, LocationForm, Place, SiteError};
 use super::text;
 use crate::hostroot::HostRoot;
 use crate::plain::{CookieName, PlainError, PlainPath};
@@ -61,6 +62,8 @@ pub struct Wiring {
     pub form: LocationForm,
     /// The site's own file, which is never touched.
     pub site_file: PathBuf,
+    /// A rule of the panel's that is paused in the same change, with its owner's consent.
+    pub displaced: Option<PathBuf>,
     /// Where the site can be asked from this machine, without TLS first.
     pub listens: Vec<Listen>,
     /// Where each request is logged.
@@ -104,6 +107,17 @@ pub(super) fn http_path(nginx: &Nginx, service: &ServiceName) -> PathBuf {
     nginx.http_folder.join(format!("zz_guanka_{service}.conf"))
 }
 
+/// Returns the file of the log format, which all services share.
+pub(super) fn format_path(nginx: &Nginx) -> PathBuf {
+    nginx.http_folder.join("0.guanka_log_format.conf")
+}
+
+/// Returns whether no other service is installed.
+pub(super) fn is_last(nginx: &Nginx, service: &ServiceName) -> bool {
+    let others = installed(&nginx.http_folder);
+    others.is_ok_and(|others| others.iter().all(|other| *other == service.to_string()))
+}
+
 /// Works out what would be written; nothing is.
 pub fn plan(
     host: &HostRoot,
@@ -111,12 +125,23 @@ pub fn plan(
     proxy: &Proxy,
     ports: ArmPorts,
 ) -> Result<Wiring, WiringError> {
+    plan_with(host, service, proxy, ports, Consent::None)
+}
+
+/// Works out what would be written where the site's owner may have agreed to something.
+pub fn plan_with(
+    host: &HostRoot,
+    service: &ServiceName,
+    proxy: &Proxy,
+    ports: ArmPorts,
+    consent: Consent,
+) -> Result<Wiring, WiringError> {
     let nginx = Nginx::find(host).ok_or_else(|| WiringError::NoNginx(host.root().to_owned()))?;
     if let Some(version) = nginx.version.filter(|v| *v < OLDEST) {
         return Err(WiringError::TooOld(version));
     }
     no_collision(&nginx, service)?;
-    let site = site::find(host, &nginx, service, &proxy.domain)?;
+    let site = site::find(host, &nginx, service, &proxy.domain, consent)?;
     let access_log = access_log(host, &nginx, service);
     let pass_file = (!proxy.debug.users.is_empty() && !proxy.debug.allow.is_empty())
         .then(|| pass_path(host, &nginx, service));
@@ -147,16 +172,21 @@ pub fn plan(
             _ => &["TLSv1.2", "TLSv1.3"],
         },
     };
-    let format = nginx.http_folder.join("0.guanka_log_format.conf");
+    let format = format_path(&nginx);
     let common = "guanka: the log format of all services, written by guanka";
     let comment = render::comment(service);
     let files = [
         (format, common, render::format_file()),
         (http_path(&nginx, service), comment.as_str(), render::http_file(&intent)),
-        (site.extension, comment.as_str(), location::server_file(&intent)),
+        (site.extension.clone(), comment.as_str(), location::server_file(&intent)),
     ];
+    let is_block = |path: &Path| site.place == Place::Block && path == site.extension;
     let files = files.into_iter().map(|(path, comment, nodes)| {
-        let text = text::render(comment, &nodes).map_err(WiringError::ReadBack)?;
+        let mut text = text::render(comment, &nodes).map_err(WiringError::ReadBack)?;
+        if is_block(&path) {
+            let theirs = fs::read_to_string(&path).unwrap_or_default();
+            text = block::with(&theirs, service, &text);
+        }
         Ok(PlannedFile { path, text, readers: Readers::All })
     });
     let passwords = pass_file.map(|path| PlannedFile {
@@ -170,6 +200,7 @@ pub fn plan(
         nginx,
         form: site.form,
         site_file: site.file,
+        displaced: site.displaced,
         listens: site.listens,
         access_log,
         notes: site.notes.into_iter().chain(notes(proxy)).collect(),
@@ -255,6 +286,17 @@ fn access_log(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -> PathBuf 
         Some(_) => host.at("/www/wwwlogs/guanka").join(format!("{service}.json")),
         None => host.arm_logs(service).join("access.json"),
     }
+}
+
+/// Returns guanka's part of a file's text.
+pub(super) fn own_part<'a>(text: &'a str, service: &ServiceName) -> &'a str {
+    block::own_part(text, service)
+}
+
+/// Returns whether a file holds a piece of a service's.
+pub(super) fn is_of(path: &Path, service: &ServiceName) -> bool {
+    site::owner(path).is_some_and(|owner| owner == service.to_string())
+        || fs::read_to_string(path).is_ok_and(|text| block::is_in(&text, service))
 }
 
 /// Refuses a service whose nginx names another service has: `a-b.c` and `a.b-c` are both `a_b_c`.

@@ -15,8 +15,12 @@ use guanka_core::say::Said;
 use guanka_core::signals::window::Window;
 use serde::{Deserialize, Serialize};
 
+use crate::adoption::Wanted;
+use crate::adoption::view::FoundView;
 use crate::load::LoadRun;
 use crate::logs;
+use crate::proxy::Consent;
+use crate::proxy::drift::{Drift, PutBack};
 use crate::store::audit::Entry;
 use crate::store::journal::Row;
 use crate::store::metrics::Source;
@@ -97,6 +101,41 @@ pub enum Request {
     },
     /// Takes the service off the host: nginx files, arms, state. Needs the lease.
     Remove {
+        /// The service.
+        service: ServiceName,
+        /// The epoch of the lease.
+        epoch: u64,
+    },
+    /// What runs behind a site or on a port, and what adopting it would change?
+    PlanAdoption {
+        /// The service.
+        service: ServiceName,
+        /// What is looked for.
+        wanted: Wanted,
+        /// The declaration, where there is one yet.
+        declared: Option<Box<Declared>>,
+        /// Whether a rule of the panel's may give way.
+        consent: Consent,
+    },
+    /// Adopts the program that runs behind the service's site. Needs the lease and the settings.
+    Adopt {
+        /// The service.
+        service: ServiceName,
+        /// The epoch of the lease.
+        epoch: u64,
+        /// What is looked for.
+        wanted: Wanted,
+        /// Whether a rule of the panel's may give way.
+        consent: Consent,
+    },
+    /// What would leaving bring back?
+    PlanLeaving {
+        /// The service.
+        service: ServiceName,
+    },
+    /// Gives the site's requests back to the program that was adopted. Needs the lease; answers
+    /// `Working` until it is done. What is left of the service goes with `Remove`.
+    Leave {
         /// The service.
         service: ServiceName,
         /// The epoch of the lease.
@@ -245,6 +284,18 @@ pub enum Answer {
     Plan {
         /// The changes; none means that all is in place.
         changes: Vec<HostChange>,
+    },
+    /// What runs, and what adopting it would change.
+    Adoption {
+        /// The program.
+        found: Box<FoundView>,
+        /// The changes; none where nothing is declared yet.
+        changes: Vec<HostChange>,
+    },
+    /// What leaving brings back, line by line.
+    Leaving {
+        /// The lines.
+        lines: Vec<Said>,
     },
     /// The release is in place.
     Staged {
@@ -395,6 +446,12 @@ pub struct HostView {
     /// What the host's logs lack: room, or a rotation that could not be done.
     #[serde(default)]
     pub troubles: Vec<Said>,
+    /// What is not as it should be between nginx and the service.
+    #[serde(default)]
+    pub pieces: Option<Drift>,
+    /// Pieces of nginx configuration that were put back last, since the agent was started.
+    #[serde(default)]
+    pub put_back: Option<PutBack>,
 }
 
 /// An arm.

@@ -149,6 +149,23 @@ fn without_a_cookie_the_client_or_the_request_decides() {
     }
 }
 
+fn is_named_ours(path: &std::path::Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().contains("guanka"))
+}
+
+#[test]
+fn the_log_format_stays_while_another_service_is_installed() {
+    if !has(&["nginx"]) {
+        return;
+    }
+    let wired = Wired::new(cookie());
+    let folder = wired.root.at("www/server/panel/vhost/nginx");
+    fs::write(folder.join("zz_guanka_pay.prod.conf"), "# guanka pay.prod: x\n").expect("written");
+    proxy::remove(&wired.root.host, &service()).expect("removed");
+    assert!(folder.join("0.guanka_log_format.conf").is_file());
+    assert!(Nginx::find(&wired.root.host).expect("there").test().is_ok());
+}
+
 #[test]
 fn a_service_is_removed_in_an_order_that_never_breaks_nginx() {
     if !has(&["nginx"]) {
@@ -156,7 +173,8 @@ fn a_service_is_removed_in_an_order_that_never_breaks_nginx() {
     }
     let wired = Wired::new(cookie());
     let removed = proxy::remove(&wired.root.host, &service()).expect("removed");
-    assert!(matches!(removed, Applied::Reloaded { files, .. } if files.len() == 2));
+    assert!(matches!(removed, Applied::Reloaded { files, .. } if files.len() == 3));
+    assert_eq!(files_of(&wired.root).iter().filter(|(p, _)| is_named_ours(p)).count(), 0);
     assert!(Nginx::find(&wired.root.host).expect("there").test().is_ok());
     assert_eq!(wired.root.ask("/", "x").0, 403, "the site answers by itself again");
     let again = proxy::remove(&wired.root.host, &service()).expect("removed already");

@@ -226,6 +226,7 @@ impl Root {
             low_ports: false,
             credentials: Vec::new(),
             run_as,
+            folder: None,
             data_dirs: Vec::new(),
             stop_grace: Millis(1000),
             logs: Logs {

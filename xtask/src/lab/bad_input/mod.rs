@@ -6,7 +6,7 @@ mod exits;
 pub(super) mod ground;
 mod host;
 pub(super) mod program;
-mod snapshot;
+pub(super) mod snapshot;
 mod source;
 mod words;
 

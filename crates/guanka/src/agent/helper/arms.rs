@@ -16,6 +16,7 @@ use guanka_world::transport::wire::{Answer, FailedKind};
 use super::super::effects::could_not;
 use super::super::stores::lock;
 use super::super::verb::{ArmSeen, Program, Reply};
+use super::adoption;
 use super::service::Kept;
 use crate::failure::because;
 
@@ -95,8 +96,9 @@ fn started(host: &HostRoot, service: &Kept, arm: Arm, release: &Digest) -> Resul
         PointError::Damaged(damage) => NotStarted::Damaged(damage),
         PointError::Io(error) => other(because(&error)),
     })?;
-    let spec = prepare(host, declared, &manifest.program, (arm, port))
+    let mut spec = prepare(host, declared, &manifest.program, (arm, port))
         .map_err(|error| other(error.said()))?;
+    adoption::carry(host, service, &mut spec).map_err(|error| other(because(&error)))?;
     spec.store(host).map_err(|error| other(because(&error)))?;
     manager.install(&spec).map_err(|error| other(error.said()))?;
     wanted(host, service, arm, release)?;
@@ -131,12 +133,19 @@ pub(super) fn stop(host: &HostRoot, service: &Kept, arm: Arm) -> Reply {
     if let Err(error) = unwanted {
         return refusal(&error.to_string());
     }
-    match manager.stop(&service.name, arm, settings.declared.process.stop_grace) {
+    let grace = settings.declared.process.stop_grace;
+    // An adopted program is its keeper's to stop; after it the arm is guanka's own.
+    let stopped = match adoption::retire(host, service, arm, grace) {
+        Ok(true) => Ok(()),
+        Ok(false) => manager.stop(&service.name, arm, grace).map_err(|error| error.to_string()),
+        Err(why) => Err(why),
+    };
+    match stopped {
         Ok(()) => {
             service.hold_idle_ports(host, Some(manager.as_ref()));
             Reply::Done
         }
-        Err(error) => refusal(&error.to_string()),
+        Err(why) => refusal(&why),
     }
 }
 
@@ -218,6 +227,9 @@ pub(super) fn owns_its_port(host: &HostRoot, service: &Kept, arm: Arm) -> bool {
 /// Returns whether a process is an arm: it runs the program of the arm's own release. Where the
 /// program cannot be seen, the process manager is asked for its process instead.
 fn is_own(host: &HostRoot, service: &Kept, arm: Arm, owner: &ports::Owner) -> bool {
+    if adoption::is_external(host, service, arm, owner.pid) {
+        return true;
+    }
     let store = service.store(host);
     if let (Some(program), Some(release)) = (&owner.exe, store.arm_release(arm)) {
         return program.starts_with(store.path(&release));

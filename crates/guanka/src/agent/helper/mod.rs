@@ -2,6 +2,7 @@
 //! worker, keeps what a host is to be as a document, and refuses an older driver whatever the
 //! worker says.
 
+mod adoption;
 mod arms;
 mod keeping;
 mod place;
@@ -11,6 +12,7 @@ mod rotation;
 mod service;
 mod share;
 mod watch;
+mod wired;
 
 use std::io;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use super::stores::lock;
 use super::verb::{Reply, Verb};
 use arms::refusal;
 use keeping::Helper;
+pub(super) use place::refused;
 use service::Kept;
 
 /// Does the worker's verbs until it is ended; `keeps_worker` starts the worker, and starts it again
@@ -82,6 +85,11 @@ fn answer(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Reply 
             Ok(view) => Reply::View(Box::new(view)),
             Err(answer) => told(answer),
         },
+        Verb::PlanAdoption { service, wanted, declared, consent } => {
+            told(adoption::plan(host, &service, &wanted, declared.as_deref(), consent))
+        }
+        Verb::PlanLeaving { service } => told(adoption::plan_leaving(host, &service)),
+        Verb::Adoption { service } => adoption::seen(host, &service),
         Verb::Ways { service } => place::ways(host, &service),
         Verb::Programs { service } => arms::programs(host, &helper.service(&service)),
         Verb::Move { service, to } => {
@@ -148,6 +156,27 @@ fn changing(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Repl
         }
         Verb::PutBack { service, epoch, order, before } => {
             alone(&service, epoch, &mut |service| share::put_back(host, service, order, before))
+        }
+        Verb::Adopt { service, epoch, wanted, consent } => {
+            let done = alone(&service, epoch, &mut |service| {
+                told(adoption::adopt(host, service, &wanted, consent))
+            });
+            helper.forget(&service);
+            done
+        }
+        Verb::Adopted { service, epoch } => {
+            alone(&service, epoch, &mut |service| adoption::adopted(host, service))
+        }
+        Verb::Unadopt { service, epoch } => {
+            let done = alone(&service, epoch, &mut |service| adoption::undo(host, service));
+            helper.forget(&service);
+            done
+        }
+        Verb::BringBack { service, epoch } => {
+            alone(&service, epoch, &mut |service| told(adoption::bring_back(host, service)))
+        }
+        Verb::HandBack { service, epoch } => {
+            alone(&service, epoch, &mut |service| told(adoption::hand_back(host, service)))
         }
         Verb::Keep { service, epoch, arm } => {
             alone(&service, epoch, &mut |service| share::keep(host, service, arm))

@@ -18,6 +18,7 @@ use super::super::effects::could_not;
 use super::super::preview;
 use super::super::stores::lock;
 use super::super::verb::{Reply, View};
+use super::adoption;
 use super::arms;
 use super::service::Kept;
 
@@ -83,6 +84,9 @@ pub(super) fn install(host: &HostRoot, service: &Kept) -> Answer {
 
 /// Takes a service off the host: first out of nginx, then its arms, then its folders.
 pub(super) fn remove(host: &HostRoot, service: &Kept) -> Answer {
+    if let Some(refused) = adoption::refuse_removal(host, service) {
+        return refused;
+    }
     if let Err(error) = proxy::remove(host, &service.name) {
         return refused(error.said());
     }
@@ -184,11 +188,12 @@ pub(super) fn view(host: &HostRoot, service: &Kept) -> Result<View, Answer> {
         })
         .map(|wiring| wiring.listens)
         .unwrap_or_default();
+    (view.pieces, view.put_back) = lock(&service.wired).found();
     view.drift = super::reconcile::drift(host, service, &desired, &view);
     Ok(view)
 }
 
-fn refused(why: Said) -> Answer {
+pub(in super::super) fn refused(why: Said) -> Answer {
     Answer::Failed {
         kind: FailedKind::CouldNot,
         why,

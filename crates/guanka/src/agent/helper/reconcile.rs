@@ -8,6 +8,7 @@ use guanka_world::managers::ArmStatus;
 use guanka_world::{ports, proxy};
 
 use super::super::verb::View;
+use super::adoption;
 use super::arms;
 use super::service::Kept;
 
@@ -56,6 +57,10 @@ fn put_right(host: &HostRoot, service: &Kept, drift: &Drift) -> bool {
                 && proxy::share::swap(host, &service.name, *wanted).is_ok()
         }
         Drift::Stopped { arm } => {
+            // An adopted program is its keeper's to start.
+            if adoption::is_kept_elsewhere(host, service, *arm) {
+                return false;
+            }
             let Ok(manager) = arms::manager(host, service) else { return false };
             super::super::stores::lock(&service.held).remove(arm);
             manager.start(&service.name, *arm).is_ok()

@@ -9,6 +9,7 @@ use std::time::Instant;
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::rollout::desired::{Desired, SCHEMA};
 use guanka_core::say::Said;
+use guanka_world::adoption::{self, Adopted};
 use guanka_world::files;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::{ArmStatus, Manager};
@@ -19,6 +20,7 @@ use guanka_world::transport::wire::Answer;
 use super::super::effects::could_not;
 use super::super::service::{Settings, settings_path};
 use super::super::stores::lock;
+use super::wired::Wired;
 
 /// A service.
 pub(in super::super) struct Kept {
@@ -29,6 +31,7 @@ pub(in super::super) struct Kept {
     /// time once more and no longer.
     pub(super) renewed: Mutex<Instant>,
     pub(super) held: Mutex<BTreeMap<Arm, HeldPort>>,
+    pub(super) wired: Mutex<Wired>,
     /// What its logs lack, as it was seen last.
     pub(super) troubles: Mutex<Vec<Said>>,
     /// One verb at a time changes the service.
@@ -47,6 +50,7 @@ impl Kept {
             desired: Mutex::new(read(host, name)),
             renewed: Mutex::new(Instant::now()),
             held: Mutex::default(),
+            wired: Mutex::default(),
             troubles: Mutex::default(),
             doing: Mutex::default(),
             name: name.clone(),
@@ -102,8 +106,18 @@ impl Kept {
     /// either: its port is its own, and so it is where the manager cannot tell.
     pub(super) fn hold_idle_ports(&self, host: &HostRoot, manager: Option<&dyn Manager>) {
         let Ok(Some(ports)) = ports::allotted(host, &self.name) else { return };
+        // An adopted program that its keeper starts again must find its port free, and so it must
+        // where the record of it cannot be read.
+        let adopted = Adopted::load(host, &self.name);
+        let is_kept_elsewhere = |arm| match &adopted {
+            Ok(found) => found.as_ref().is_some_and(|found| found.has_port_of(arm)),
+            Err(_) => arm == adoption::ARM,
+        };
         for arm in [Arm::Blue, Arm::Green] {
-            if lock(&self.held).contains_key(&arm) || ports::owner_of(ports.of(arm)).is_some() {
+            if is_kept_elsewhere(arm)
+                || lock(&self.held).contains_key(&arm)
+                || ports::owner_of(ports.of(arm)).is_some()
+            {
                 continue;
             }
             let status = manager.map(|manager| manager.status(&self.name, arm));
@@ -181,12 +195,27 @@ mod tests {
     }
 
     fn held_when(status: fn(Arm) -> Option<ArmStatus>) -> Vec<Arm> {
+        held_on(status, |_| {})
+    }
+
+    fn held_on(status: fn(Arm) -> Option<ArmStatus>, lay_out: impl FnOnce(&HostRoot)) -> Vec<Arm> {
         let dir = tempfile::tempdir().expect("a folder");
         let host = HostRoot::new(dir.path());
         ports::allot(&host, &shop()).expect("two ports");
+        lay_out(&host);
         let service = Kept::load(&host, &shop());
         service.hold_idle_ports(&host, Some(&Says(status)));
         lock(&service.held).keys().copied().collect()
+    }
+
+    #[test]
+    fn the_port_of_an_adopted_program_is_left_to_its_keeper() {
+        let unreadable = |host: &HostRoot| {
+            let folder = host.service_state(&shop());
+            std::fs::create_dir_all(&folder).expect("made");
+            std::fs::write(folder.join("adopted.json"), "half a rec").expect("written");
+        };
+        assert_eq!(held_on(|_| Some(ArmStatus::Stopped), unreadable), [Arm::Green]);
     }
 
     #[test]

@@ -8,10 +8,12 @@ use guanka_core::quantity::Millis;
 use guanka_world::clock;
 
 use super::keeping::Helper;
-use super::{reconcile, rotation, share};
+use super::{reconcile, rotation, share, wired};
 
 /// How often leases are looked at: a canary's ends within its own length plus little.
 const LEASES: Millis = Millis(500);
+/// How often pieces of nginx configuration are compared with what was written.
+const PIECES: Millis = Millis::from_secs(2);
 /// How often the host is compared with what was ordered, and the sizes of logs are looked at.
 const HOST: Millis = Millis::from_secs(10);
 
@@ -24,6 +26,15 @@ pub(super) fn start(helper: &Arc<Helper>) {
                 share::expire(&leased.host, &service);
             }
             clock::pause(LEASES);
+        }
+    });
+    let laid = Arc::clone(helper);
+    thread::spawn(move || {
+        loop {
+            for service in laid.all() {
+                wired::tick(&laid.host, &service);
+            }
+            clock::pause(PIECES);
         }
     });
     let kept = Arc::clone(helper);

@@ -96,6 +96,8 @@ impl Picture {
             "active": self.seen.active,
             "ejected": self.seen.ejected,
             "drift": self.seen.drift,
+            "pieces": self.seen.pieces,
+            "put_back": self.seen.put_back,
             "troubles": self.seen.troubles,
             "arms": self.seen.arms,
             "driver": self.seen.lease.as_ref().map(|lease| &lease.holder),
@@ -116,6 +118,14 @@ impl Picture {
         let hung = hung.map(|(arm, found)| hung_arm(arm.as_str(), found));
         lines.extend(hung.map(|said| format!("    {}", terminal.said(&said))));
         let more = [self.ejected(), self.driver(shown), self.waits.clone(), self.verdict()];
+        let pieces = self.seen.pieces.as_ref().map(guanka_world::proxy::drift::Drift::said);
+        let put_back = self.seen.put_back.as_ref().map(|done| {
+            let at = guanka_world::clock::rfc3339(done.at_ms);
+            Said::new(format!("{at}  {}", done.says.zh), format!("{at}  {}", done.says.en))
+        });
+        lines.extend(
+            pieces.iter().chain(&put_back).map(|said| format!("    {}", terminal.said(said))),
+        );
         let drift = self.seen.drift.iter().chain(&self.seen.troubles).cloned().map(Some);
         let more = more.into_iter().chain(drift).chain([self.next(), self.broken()]).flatten();
         lines.extend(more.map(|said| format!("    {}", terminal.said(&said))));

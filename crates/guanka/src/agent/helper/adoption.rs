@@ -1,0 +1,252 @@
+//! Adoption's hands: the record of what ran, nginx in front of it, its keeper's own switches. Each
+//! step is durable in the record before it is made.
+
+use guanka_core::facts::declared::Declared;
+use guanka_core::name::{Arm, ServiceName};
+use guanka_core::quantity::{Millis, SharePercent};
+use guanka_core::rollout::share::on_disk;
+use guanka_core::say::Said;
+use guanka_world::adoption::{self, ARM, Adopted, Phase, Running, Wanted};
+use guanka_world::hostroot::HostRoot;
+use guanka_world::managers::spec::{self, ArmSpec};
+use guanka_world::ports::ArmPorts;
+use guanka_world::proxy::{self, Consent};
+use guanka_world::transport::wire::Answer;
+use guanka_world::{files, ports};
+
+use super::super::adoption::{
+    adopted_already, installed_already, not_adopted, not_configured, preview, preview_leaving,
+    record,
+};
+use super::super::stores::lock;
+use super::super::verb::{AdoptionSeen, Reply};
+use super::arms::{self, refusal};
+use super::place::refused;
+use super::service::Kept;
+use crate::failure::because;
+
+/// Answers what runs and what adopting it would change.
+pub(super) fn plan(
+    host: &HostRoot,
+    service: &ServiceName,
+    wanted: &Wanted,
+    declared: Option<&Declared>,
+    consent: Consent,
+) -> Answer {
+    match preview(host, service, wanted, declared, consent) {
+        Ok((found, changes)) => Answer::Adoption { found: Box::new(found), changes },
+        Err(why) => refused(why),
+    }
+}
+
+/// Answers what leaving brings back.
+pub(super) fn plan_leaving(host: &HostRoot, service: &ServiceName) -> Answer {
+    match preview_leaving(host, service) {
+        Ok(lines) => Answer::Leaving { lines },
+        Err(why) => refused(why),
+    }
+}
+
+/// Returns how far an adoption is.
+pub(super) fn seen(host: &HostRoot, service: &ServiceName) -> Reply {
+    match Adopted::load(host, service) {
+        Ok(found) => Reply::Adoption(found.map(|adopted| AdoptionSeen {
+            runs: adopted.process().is_some(),
+            port: adopted.running.port,
+            phase: adopted.phase,
+        })),
+        Err(error) => refusal(&error.to_string()),
+    }
+}
+
+/// Takes the running program in. On any failure the host is as it was.
+pub(super) fn adopt(host: &HostRoot, service: &Kept, wanted: &Wanted, consent: Consent) -> Answer {
+    match begun(host, service, wanted, consent) {
+        Ok(()) => Answer::Done,
+        Err(why) => refused(why),
+    }
+}
+
+fn begun(host: &HostRoot, service: &Kept, wanted: &Wanted, consent: Consent) -> Result<(), Said> {
+    let name = &service.name;
+    let settings = service.settings().ok_or_else(not_configured)?;
+    match record(host, name)? {
+        Some(adopted) => return Err(adopted_already(&adopted)),
+        None if proxy::access_log_of(host, name).is_some() => return Err(installed_already()),
+        None => {}
+    }
+    let running = adoption::find(host, wanted).map_err(|error| error.said())?;
+    let allotted = ports::adopt(host, name, running.port).map_err(|error| error.said())?;
+    let done = take_in(host, service, &settings.declared, running, (allotted, consent));
+    if done.is_err() {
+        undo(host, service);
+    }
+    done
+}
+
+/// Puts the running program in blue's place and nginx in front of it.
+fn take_in(
+    host: &HostRoot,
+    service: &Kept,
+    declared: &Declared,
+    running: Running,
+    (allotted, consent): (ArmPorts, Consent),
+) -> Result<(), Said> {
+    let name = &service.name;
+    let wiring = proxy::plan_with(host, name, &declared.proxy, allotted, consent)
+        .map_err(|error| error.said())?;
+    adoption::stage(host, declared, &running).map_err(|error| error.said())?;
+    Adopted::new(name, running).store(host).map_err(|error| because(&error))?;
+    service.hold_idle_ports(host, arms::manager(host, service).ok().as_deref());
+    proxy::install(host, &wiring).map_err(|error| error.said())?;
+    let release = service.store(host).arm_release(ARM).ok_or_else(not_configured)?;
+    let none = on_disk(ARM.other(), SharePercent::NONE);
+    let wanted = service.change(host, |desired| {
+        desired.green = Some(none);
+        desired.arms.insert(ARM, release);
+    });
+    wanted.map_err(|error| because(&error))
+}
+
+/// Makes the adopted program, proven through nginx, the stable arm.
+pub(super) fn adopted(host: &HostRoot, service: &Kept) -> Reply {
+    let found = match Adopted::load(host, &service.name) {
+        Ok(Some(found)) => found,
+        Ok(None) => return refusal("nothing was adopted"),
+        Err(error) => return refusal(&error.to_string()),
+    };
+    if let Err(error) = spec::mark_active(host, &service.name, ARM) {
+        return refusal(&error.to_string());
+    }
+    let (keeper, port) = (found.running.keeper.said(), found.running.port);
+    let says = Said::new(
+        format!("程序(看管者:{})已接管为 blue,端口 {port}", keeper.zh),
+        format!("the program kept by {} is the arm blue, port {port}", keeper.en),
+    );
+    service.note(host, "adopted", &serde_json::json!({ "says": says }));
+    Reply::Done
+}
+
+/// Takes back an adoption that did not come about; the program has run on all the while.
+pub(super) fn undo(host: &HostRoot, service: &Kept) -> Reply {
+    let name = &service.name;
+    // Each on its own: one that fails must not keep the others, and the reason is told already.
+    let _ = proxy::remove(host, name);
+    let _ = Adopted::forget(host, name);
+    lock(&service.held).clear();
+    let _ = ports::give_back(host, name);
+    for folder in [host.home(name), host.service_state(name)] {
+        let _ = files::remove_tree(&folder);
+    }
+    Reply::Done
+}
+
+/// Ends the adopted program where the arm is it; returns whether it was. What it had is durable
+/// before, so that `leave` brings it back.
+pub(super) fn retire(
+    host: &HostRoot,
+    service: &Kept,
+    arm: Arm,
+    grace: Millis,
+) -> Result<bool, String> {
+    let found = Adopted::load(host, &service.name).map_err(|error| error.to_string())?;
+    let Some(mut adopted) = found.filter(|_| arm == ARM) else { return Ok(false) };
+    let was_external = adopted.is_external(arm);
+    // Ended half before a kill: its process has the port still.
+    if !was_external && adopted.process().is_none() {
+        return Ok(false);
+    }
+    adoption::retire(host, &mut adopted, grace).map_err(|error| error.to_string())?;
+    let keeper = adopted.running.keeper.said();
+    let says = Said::new(
+        format!("程序(看管者:{})已停止,不再自动启动;`guanka leave` 可恢复", keeper.zh),
+        format!("the program kept by {} is stopped; `guanka leave` brings it back", keeper.en),
+    );
+    service.note(host, "adopted-program-stopped", &serde_json::json!({ "says": says }));
+    Ok(true)
+}
+
+/// Returns whether an arm is the adopted program, and a process it.
+pub(super) fn is_external(host: &HostRoot, service: &Kept, arm: Arm, pid: u32) -> bool {
+    let adopted = Adopted::load(host, &service.name).ok().flatten();
+    adopted.is_some_and(|found| found.is_external(arm) && found.process() == Some(pid))
+}
+
+/// Returns whether an arm is the adopted program's, which its own keeper starts; so it counts where
+/// the record cannot be read.
+pub(super) fn is_kept_elsewhere(host: &HostRoot, service: &Kept, arm: Arm) -> bool {
+    match Adopted::load(host, &service.name) {
+        Ok(found) => found.is_some_and(|found| found.is_external(arm)),
+        Err(_) => arm == ARM,
+    }
+}
+
+/// Gives an arm the environment and the folder of the adopted program, where there is one.
+pub(super) fn carry(host: &HostRoot, service: &Kept, spec: &mut ArmSpec) -> std::io::Result<()> {
+    if let Some(adopted) = Adopted::load(host, &service.name)? {
+        adopted.carry(spec);
+    }
+    Ok(())
+}
+
+/// Refuses to remove a service whose site would be left without its program.
+pub(super) fn refuse_removal(host: &HostRoot, service: &Kept) -> Option<Answer> {
+    match record(host, &service.name) {
+        Ok(None) => None,
+        Ok(Some(found)) if found.phase == Phase::HandedBack => None,
+        Ok(Some(_)) => Some(refused(Said::new(
+            "这个服务是接管来的;移除后站点将没有程序。请用 `guanka leave` 恢复原样",
+            "this service was adopted: its site would be left without a program; use \
+             `guanka leave`",
+        ))),
+        Err(why) => Some(refused(why)),
+    }
+}
+
+/// Starts the adopted program again under whoever kept it; its port is free by now.
+pub(super) fn bring_back(host: &HostRoot, service: &Kept) -> Answer {
+    let adopted = match record(host, &service.name) {
+        Ok(Some(adopted)) => adopted,
+        Ok(None) => return refused(not_adopted(&service.name)),
+        Err(why) => return refused(why),
+    };
+    if let Some(held) = lock(&service.held).remove(&ARM) {
+        held.release();
+    }
+    match adoption::revive(host, &adopted) {
+        Ok(()) => Answer::Done,
+        Err(error) => {
+            service.hold_idle_ports(host, arms::manager(host, service).ok().as_deref());
+            refused(error.said())
+        }
+    }
+}
+
+/// Gives the site back to its own configuration, which leads to the adopted program.
+pub(super) fn hand_back(host: &HostRoot, service: &Kept) -> Answer {
+    match given_back(host, service) {
+        Ok(()) => Answer::Done,
+        Err(why) => refused(why),
+    }
+}
+
+fn given_back(host: &HostRoot, service: &Kept) -> Result<(), Said> {
+    let name = &service.name;
+    let mut adopted = record(host, name)?.ok_or_else(|| not_adopted(name))?;
+    // Nothing of it is to be put right any more.
+    let unwanted = service.change(host, |desired| {
+        desired.green = None;
+        desired.arms.remove(&ARM);
+    });
+    unwanted.map_err(|error| because(&error))?;
+    proxy::remove(host, name).map_err(|error| error.said())?;
+    adopted.phase = Phase::HandedBack;
+    adopted.store(host).map_err(|error| because(&error))?;
+    let keeper = adopted.running.keeper.said();
+    let says = Said::new(
+        format!("流量已交还原程序(看管者:{})", keeper.zh),
+        format!("the program kept by {} has its requests back", keeper.en),
+    );
+    service.note(host, "handed-back", &serde_json::json!({ "says": says }));
+    Ok(())
+}
