@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use guanka_core::name::Domain;
+use guanka_core::quantity::Millis;
 use serde::{Deserialize, Serialize};
 
 use super::{AdoptError, Keeper, Running, bare};
+use crate::clock;
 use crate::collect::keepers;
 use crate::collect::processes::{Process, Processes};
 use crate::collect::tree::HostTree;
@@ -27,6 +29,9 @@ const DATA_NAMES: &[&str] = &["data", "files", "storage", "upload", "uploads"];
 /// Parents that end with the session and start nothing again.
 const SHELLS: &[&str] =
     &["bash", "dash", "sh", "zsh", "sshd", "screen", "tmux: server", "su", "sudo"];
+
+/// How long a program may be on its way up in its keeper's list.
+const SEEN_LIMIT: Millis = Millis::from_secs(5);
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +112,9 @@ fn supervised(
     let Some(found) = Supervisor::find(host)? else { return Ok(None) };
     let mut chain = vec![process.pid];
     chain.extend(processes.ancestors(process).iter().map(|p| p.pid));
-    let Some(program) = found.program_of(&chain)? else { return Ok(None) };
+    // A program that was just started has no process number in Supervisor's list yet.
+    let seen = clock::wait_for(SEEN_LIMIT, Millis(200), || found.program_of(&chain).transpose());
+    let Some(program) = seen.transpose()? else { return Ok(None) };
     let (programs, _) = supervisor::read(host.root());
     let file = programs.into_iter().find(|p| p.name == program).map(|p| p.span.file);
     Ok(file.map(|file| Keeper::Supervisor { program, file: PathBuf::from(file) }))

@@ -193,6 +193,8 @@ impl Drop for Ground {
             let _ = super::edits::end(pid);
         }
         let _ = hostroot::stop(&self.host.root);
+        // nginx takes no signal by a configuration that it refuses.
+        let _ = self.panel.kill();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

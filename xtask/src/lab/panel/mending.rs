@@ -115,6 +115,8 @@ fn deleted(ground: &mut Ground) -> Result<Outcome> {
     let drift = ground.drift_becomes("status tells of the site", |d| d["kind"] == "site_gone")?;
     ensure!(drift.to_string().contains("zz_guanka_shop.demo.conf"), "no orphan is told: {drift}");
     hostroot::test(&ground.host)?;
+    // Its certificate is gone with it.
+    ground.site.tls_port = None;
     let site = ground.site.clone();
     ground.panel.create_site(&site)?;
     ground.drift_becomes("the new site is taken up", Value::is_null)?;

@@ -35,6 +35,16 @@ impl Panel {
 
     /// Kills every nginx process of the host and starts one, without waiting for requests.
     pub(super) fn kill_and_start(&self) -> Result<()> {
+        self.kill()?;
+        let pid_file = self.at("/www/server/nginx/logs/nginx.pid");
+        if pid_file.exists() {
+            fs::remove_file(&pid_file).context("remove nginx.pid")?;
+        }
+        hostroot::start(&self.info.root).map(|_| ())
+    }
+
+    /// Kills every nginx process of the host.
+    pub(crate) fn kill(&self) -> Result<()> {
         let root = self.info.root.display().to_string();
         let processes = processes();
         let masters: Vec<u32> = processes
@@ -53,11 +63,7 @@ impl Panel {
                 is_gone.then_some(())
             })?;
         }
-        let pid_file = self.at("/www/server/nginx/logs/nginx.pid");
-        if pid_file.exists() {
-            fs::remove_file(&pid_file).context("remove nginx.pid")?;
-        }
-        hostroot::start(&self.info.root).map(|_| ())
+        Ok(())
     }
 }
 
