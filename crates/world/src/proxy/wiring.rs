@@ -15,7 +15,7 @@ use super::install::worker;
 use super::listen::Listen;
 use super::location;
 use super::render::{self, Intent, Key};
-use super::site::{self, Consent, LocationForm, Place, SiteError};
+use super::site::{self, Consent, LocationForm, Place, Site, SiteError};
 use super::text;
 use crate::hostroot::HostRoot;
 use crate::plain::{CookieName, PlainError, PlainPath};
@@ -145,33 +145,7 @@ pub fn plan_with(
     let access_log = access_log(host, &nginx, service);
     let pass_file = (!proxy.debug.users.is_empty() && !proxy.debug.allow.is_empty())
         .then(|| pass_path(host, &nginx, service));
-    let intent = Intent {
-        service: service.clone(),
-        ports,
-        key: match &proxy.sticky {
-            Sticky::Client => Key::Client,
-            Sticky::Request => Key::Request,
-            Sticky::Cookie(name) => Key::Cookie(CookieName::new(name)?),
-        },
-        upload_max: proxy.upload_max,
-        read_timeout: proxy.read_timeout,
-        keepalive: nginx.version.filter(|v| *v >= KEEPALIVE_SINCE).map(|_| proxy.keepalive),
-        form: site.form,
-        live: PlainPath::new(&host.live(service))?,
-        access_log: PlainPath::new(&access_log)?,
-        site_logs: site.logs,
-        forwarded_proto: proxy.forwarded_proto,
-        streams: proxy.streams.clone(),
-        stream_timeout: proxy.stream_timeout,
-        debug: proxy.debug.clone(),
-        pass_file: pass_file.as_deref().map(PlainPath::new).transpose()?,
-        metrics: proxy.metrics.clone(),
-        metrics_ca: metrics_ca(proxy)?,
-        tls: match nginx.version {
-            Some(version) if version < TLS_1_3_SINCE => &["TLSv1.2"],
-            _ => &["TLSv1.2", "TLSv1.3"],
-        },
-    };
+    let intent = intent(host, &nginx, (service, proxy, ports), &site, (&access_log, &pass_file))?;
     let format = format_path(&nginx);
     let common = "guanka: the log format of all services, written by guanka";
     let comment = render::comment(service);
@@ -204,6 +178,43 @@ pub fn plan_with(
         listens: site.listens,
         access_log,
         notes: site.notes.into_iter().chain(notes(proxy)).collect(),
+    })
+}
+
+/// Returns what the rendered text is to mean.
+fn intent(
+    host: &HostRoot,
+    nginx: &Nginx,
+    (service, proxy, ports): (&ServiceName, &Proxy, ArmPorts),
+    site: &Site,
+    (access_log, pass_file): (&Path, &Option<PathBuf>),
+) -> Result<Intent, WiringError> {
+    Ok(Intent {
+        service: service.clone(),
+        ports,
+        key: match &proxy.sticky {
+            Sticky::Client => Key::Client,
+            Sticky::Request => Key::Request,
+            Sticky::Cookie(name) => Key::Cookie(CookieName::new(name)?),
+        },
+        upload_max: proxy.upload_max,
+        read_timeout: proxy.read_timeout,
+        keepalive: nginx.version.filter(|v| *v >= KEEPALIVE_SINCE).map(|_| proxy.keepalive),
+        form: site.form,
+        live: PlainPath::new(&host.live(service))?,
+        access_log: PlainPath::new(access_log)?,
+        site_logs: site.logs.clone(),
+        forwarded_proto: proxy.forwarded_proto,
+        streams: proxy.streams.clone(),
+        stream_timeout: proxy.stream_timeout,
+        debug: proxy.debug.clone(),
+        pass_file: pass_file.as_deref().map(PlainPath::new).transpose()?,
+        metrics: proxy.metrics.clone(),
+        metrics_ca: metrics_ca(proxy)?,
+        tls: match nginx.version {
+            Some(version) if version < TLS_1_3_SINCE => &["TLSv1.2"],
+            _ => &["TLSv1.2", "TLSv1.3"],
+        },
     })
 }
 

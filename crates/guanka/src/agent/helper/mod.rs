@@ -114,11 +114,6 @@ fn changing(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Repl
         // Renewing must not wait for an order under way: that order may be what takes so long.
         admit(host, &service, epoch).map_or_else(told, |()| act(&service))
     };
-    let alone = |service: &ServiceName, epoch: u64, act: &mut dyn FnMut(&Kept) -> Reply| {
-        let kept = helper.service(service);
-        let _doing = lock(&kept.doing);
-        admit(host, &kept, epoch).map_or_else(told, |()| act(&kept))
-    };
     match verb {
         Verb::Raise { service, epoch } => guarded(&service, epoch, &mut |_| Reply::Done),
         Verb::Renew { service, epoch, ttl } => {
@@ -135,54 +130,77 @@ fn changing(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Repl
             })
         }
         Verb::Install { service, epoch } => {
-            alone(&service, epoch, &mut |service| told(place::install(host, service)))
+            alone(helper, &service, epoch, &mut |service| told(place::install(host, service)))
         }
         Verb::Remove { service, epoch } => {
-            let done = alone(&service, epoch, &mut |service| told(place::remove(host, service)));
+            let done =
+                alone(helper, &service, epoch, &mut |service| told(place::remove(host, service)));
             helper.forget(&service);
             done
         }
         Verb::StartArm { service, epoch, arm, release } => {
-            alone(&service, epoch, &mut |service| arms::start(host, service, arm, &release))
+            alone(helper, &service, epoch, &mut |service| arms::start(host, service, arm, &release))
         }
         Verb::StopArm { service, epoch, arm } => {
-            alone(&service, epoch, &mut |service| arms::stop(host, service, arm))
+            alone(helper, &service, epoch, &mut |service| arms::stop(host, service, arm))
         }
         Verb::SetShare { service, epoch, order } => {
-            alone(&service, epoch, &mut |service| share::set(host, service, order))
+            alone(helper, &service, epoch, &mut |service| share::set(host, service, order))
         }
         Verb::Proven { service, epoch, order } => {
-            alone(&service, epoch, &mut |service| share::proven(host, service, order))
+            alone(helper, &service, epoch, &mut |service| share::proven(host, service, order))
         }
         Verb::PutBack { service, epoch, order, before } => {
-            alone(&service, epoch, &mut |service| share::put_back(host, service, order, before))
+            alone(helper, &service, epoch, &mut |service| {
+                share::put_back(host, service, order, before)
+            })
         }
+        Verb::Keep { service, epoch, arm } => {
+            alone(helper, &service, epoch, &mut |service| share::keep(host, service, arm))
+        }
+        other => adopting(helper, other),
+    }
+}
+
+/// Does what takes a running program in, or gives it back.
+fn adopting(helper: &Arc<Helper>, verb: Verb) -> Reply {
+    let host = &helper.host;
+    match verb {
         Verb::Adopt { service, epoch, wanted, consent } => {
-            let done = alone(&service, epoch, &mut |service| {
+            let done = alone(helper, &service, epoch, &mut |service| {
                 told(adoption::adopt(host, service, &wanted, consent))
             });
             helper.forget(&service);
             done
         }
         Verb::Adopted { service, epoch } => {
-            alone(&service, epoch, &mut |service| adoption::adopted(host, service))
+            alone(helper, &service, epoch, &mut |service| adoption::adopted(host, service))
         }
         Verb::Unadopt { service, epoch } => {
-            let done = alone(&service, epoch, &mut |service| adoption::undo(host, service));
+            let done = alone(helper, &service, epoch, &mut |service| adoption::undo(host, service));
             helper.forget(&service);
             done
         }
         Verb::BringBack { service, epoch } => {
-            alone(&service, epoch, &mut |service| told(adoption::bring_back(host, service)))
+            alone(helper, &service, epoch, &mut |service| told(adoption::bring_back(host, service)))
         }
         Verb::HandBack { service, epoch } => {
-            alone(&service, epoch, &mut |service| told(adoption::hand_back(host, service)))
-        }
-        Verb::Keep { service, epoch, arm } => {
-            alone(&service, epoch, &mut |service| share::keep(host, service, arm))
+            alone(helper, &service, epoch, &mut |service| told(adoption::hand_back(host, service)))
         }
         _ => refusal("this verb changes nothing and came the wrong way"),
     }
+}
+
+/// Does something for a driver while nothing else changes the service.
+fn alone(
+    helper: &Arc<Helper>,
+    service: &ServiceName,
+    epoch: u64,
+    act: &mut dyn FnMut(&Kept) -> Reply,
+) -> Reply {
+    let kept = helper.service(service);
+    let _doing = lock(&kept.doing);
+    admit(&helper.host, &kept, epoch).map_or_else(told, |()| act(&kept))
 }
 
 /// Lets a driver's verb through, with its epoch stored before anything is done for it.
