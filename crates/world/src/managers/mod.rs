@@ -3,7 +3,7 @@
 
 mod ini;
 pub mod launch;
-mod mirror;
+pub mod mirror;
 pub mod own_unit;
 pub mod spec;
 pub mod supervisor;

@@ -27,6 +27,12 @@ const START_LIMIT: Millis = Millis::from_secs(20);
 /// How often it is asked while waiting.
 const ASK_EVERY: Millis = Millis(50);
 
+/// Returns the text of an arm's unit, parsed back and found to be what was meant.
+pub fn unit_text(host: &HostRoot, spec: &ArmSpec) -> Result<String, ManagerError> {
+    let path = host.at(FOLDER).join(unit::name(&spec.service, spec.arm));
+    UnitText::new(host, spec)?.checked_text(&path)
+}
+
 /// systemd on this machine.
 #[derive(Clone, Debug)]
 pub struct Systemd {
@@ -87,7 +93,7 @@ impl Manager for Systemd {
     fn install(&self, spec: &ArmSpec) -> Result<Installed, ManagerError> {
         let name = unit::name(&spec.service, spec.arm);
         let path = self.file(&spec.service, spec.arm);
-        let text = UnitText::new(&self.host, spec)?.checked_text(&path)?;
+        let text = unit_text(&self.host, spec)?;
         if fs::read_to_string(&path).is_ok_and(|found| found == text) {
             return Ok(Installed::Unchanged);
         }

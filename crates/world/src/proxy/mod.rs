@@ -14,6 +14,6 @@ mod wiring;
 pub use control::{Nginx, Turnover};
 pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, ready, recover, remove};
-pub use render::{LOG_FIELDS, NONCE_HEADER};
-pub use site::{LocationForm, SiteError};
+pub use render::{Intent, Key, LOG_FIELDS, NONCE_HEADER};
+pub use site::{LocationForm, SiteError, SiteLog};
 pub use wiring::{PlannedFile, Wiring, WiringError, access_log_of, plan, reopen_logs};

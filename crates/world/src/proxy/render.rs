@@ -5,7 +5,7 @@ use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::{Bytes, Millis};
 
 use super::site::{LocationForm, SiteLog};
-use super::text::{Node, Word};
+use super::text::{self, Node, Word};
 use crate::plain::{CookieName, PlainPath};
 use crate::ports::ArmPorts;
 
@@ -40,7 +40,7 @@ const CONNECT_TIMEOUT: &str = "2s";
 
 /// What keeps a user on one arm, with a cookie's name that nginx has a variable for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub enum Key {
     /// The client's address.
     Client,
     /// A cookie, the client's address without it.
@@ -51,28 +51,51 @@ pub(super) enum Key {
 
 /// All that the files of one service say.
 #[derive(Clone, Debug)]
-pub(super) struct Intent {
-    pub(super) service: ServiceName,
-    pub(super) ports: ArmPorts,
-    pub(super) key: Key,
-    pub(super) upload_max: Bytes,
-    pub(super) read_timeout: Millis,
+pub struct Intent {
+    /// The service.
+    pub service: ServiceName,
+    /// The ports of its arms.
+    pub ports: ArmPorts,
+    /// What keeps a user on one arm.
+    pub key: Key,
+    /// The largest body a request may have.
+    pub upload_max: Bytes,
+    /// How long the program may be silent.
+    pub read_timeout: Millis,
     /// How long an idle upstream connection is kept; `None` where nginx is too old to be told.
-    pub(super) keepalive: Option<Millis>,
-    pub(super) form: LocationForm,
-    pub(super) live: PlainPath,
-    pub(super) access_log: PlainPath,
-    pub(super) site_logs: Vec<SiteLog>,
+    pub keepalive: Option<Millis>,
+    /// The form of the location.
+    pub form: LocationForm,
+    /// The folder whose files say which slots are green.
+    pub live: PlainPath,
+    /// Where each request is logged.
+    pub access_log: PlainPath,
+    /// The site's own logs, written on.
+    pub site_logs: Vec<SiteLog>,
+}
+
+impl Intent {
+    /// Returns the texts in the order they are written: log format, http level, server level. Each
+    /// was parsed back and is what was meant.
+    pub fn texts(&self) -> Result<[String; 3], String> {
+        let common = "guanka: the log format of all services, written by guanka";
+        let own = comment(&self.service);
+        Ok([
+            text::render(common, &format_file())?,
+            text::render(&own, &http_file(self))?,
+            text::render(&own, &server_file(self))?,
+        ])
+    }
 }
 
 /// Returns the comment line that a file of a service begins with.
-pub(super) fn comment(service: &ServiceName) -> String {
+fn comment(service: &ServiceName) -> String {
     format!("guanka {service}: written by guanka, an edit here is lost at the next install")
 }
 
 /// Returns the file that sorts first: the log format, and defaults of the two variables it names,
 /// without which removing the last service would make nginx refuse every site.
-pub(super) fn format_file() -> Vec<Node> {
+fn format_file() -> Vec<Node> {
     let none = |variable: &'static str| {
         let default = Node::line(["default".into(), "".into()]);
         Node::block(["map".into(), "$host".into(), variable.into()], vec![default])
@@ -88,7 +111,7 @@ pub(super) fn format_file() -> Vec<Node> {
 
 /// Returns the http-level file: an upstream for each arm with the other as its backup, the key, its
 /// slot, and the value of the Connection header.
-pub(super) fn http_file(intent: &Intent) -> Vec<Node> {
+fn http_file(intent: &Intent) -> Vec<Node> {
     let name = intent.service.underscored();
     let mut nodes = vec![upstream(intent, Arm::Blue), upstream(intent, Arm::Green)];
     let key = match &intent.key {
@@ -136,7 +159,7 @@ fn upstream(intent: &Intent, arm: Arm) -> Node {
 }
 
 /// Returns the server-level file: the one location.
-pub(super) fn server_file(intent: &Intent) -> Vec<Node> {
+fn server_file(intent: &Intent) -> Vec<Node> {
     let name = intent.service.underscored();
     let green = Node::line(["set".into(), "$guanka_arm".into(), "green".into()]);
     let mut inner = vec![

@@ -10,9 +10,8 @@ use guanka_core::name::ServiceName;
 use guanka_core::say::Said;
 
 use super::control::Nginx;
-use super::render::{self, Intent, Key};
+use super::render::{Intent, Key};
 use super::site::{self, LocationForm, SiteError};
-use super::text;
 use crate::hostroot::HostRoot;
 use crate::plain::{CookieName, PlainError, PlainPath};
 use crate::ports::ArmPorts;
@@ -118,20 +117,12 @@ pub fn plan(
         site_logs: site.logs,
     };
     let format = nginx.http_folder.join("0.guanka_log_format.conf");
-    let common = "guanka: the log format of all services, written by guanka";
-    let comment = render::comment(service);
-    let files = [
-        (format, common, render::format_file()),
-        (http_path(&nginx, service), comment.as_str(), render::http_file(&intent)),
-        (site.extension, comment.as_str(), render::server_file(&intent)),
-    ];
-    let files = files.into_iter().map(|(path, comment, nodes)| {
-        let text = text::render(comment, &nodes).map_err(WiringError::ReadBack)?;
-        Ok(PlannedFile { path, text })
-    });
+    let paths = [format, http_path(&nginx, service), site.extension];
+    let texts = intent.texts().map_err(WiringError::ReadBack)?;
+    let files = paths.into_iter().zip(texts).map(|(path, text)| PlannedFile { path, text });
     Ok(Wiring {
         service: service.clone(),
-        files: files.collect::<Result<_, WiringError>>()?,
+        files: files.collect(),
         nginx,
         form: site.form,
         site_file: site.file,
