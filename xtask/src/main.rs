@@ -7,6 +7,7 @@ mod bench;
 mod crash;
 mod demo;
 mod dist;
+mod fuzz;
 mod hostroot;
 mod lab;
 mod process;
@@ -28,6 +29,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                        --points N, --lanes N, --seed N; --serve: a controller drives and is
                        killed in the ships' place
   sim                  lives 2,000 simulated seeds, then looks for every planted bug
+  fuzz                 10 million hostile cases through every renderer and parser;
+                       --cases N, --seed S, --threads N, or names of targets
   test                 sets up and runs the whole test suite
   tidy                 holds the walls that no compiler holds
   lab bad-input        tries every bad input on a host that serves
@@ -83,6 +86,7 @@ fn run() -> Result<()> {
             None => bail!("{USAGE}"),
         },
         ["sim"] => sim::run(&root),
+        ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["test"] => suite::run(&root),
         ["tidy"] => tidy::run(&root),
         ["lab", part] => lab::run(&root, part),

@@ -119,7 +119,7 @@ pub fn get(
 }
 
 /// Lays the request out; `None` if a part of it would break it apart.
-fn question(method: &str, host: &str, path: &str, headers: &[(&str, &str)]) -> Option<Vec<u8>> {
+pub fn question(method: &str, host: &str, path: &str, headers: &[(&str, &str)]) -> Option<Vec<u8>> {
     let is_sound = is_token(method)
         && is_header_value(host)
         && is_path(path)

@@ -113,13 +113,25 @@ impl Quoted {
     /// Returns a name without marks: letters, digits and `. _ -`.
     pub fn bare(&self) -> Result<&str, PlainError> {
         let is_letter = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        let good = !self.0.is_empty() && self.0.bytes().all(is_letter);
-        if good && !self.0.starts_with('-') {
+        if self.0.bytes().all(is_letter) && !self.0.starts_with('-') {
+            return Ok(&self.0);
+        }
+        let text = self.0.chars().take(80).collect();
+        Err(PlainError { text, expected: "a name of A-Z a-z 0-9 . _ -" })
+    }
+
+    /// Returns a user's name without marks: letters, digits and `. _ -`. Digits alone would be read
+    /// as a number, `0` as root, whoever is meant by the name.
+    pub fn user(&self) -> Result<&str, PlainError> {
+        let is_letter = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let is_number = self.0.bytes().all(|b| b.is_ascii_digit());
+        let good = self.0.bytes().all(is_letter) && !is_number;
+        if good && !self.0.starts_with('-') && !matches!(self.0.as_str(), "." | "..") {
             return Ok(&self.0);
         }
         Err(PlainError {
             text: self.0.chars().take(80).collect(),
-            expected: "a name of A-Z a-z 0-9 . _ -",
+            expected: "a user's name of A-Z a-z 0-9 . _ -, not of digits alone",
         })
     }
 }

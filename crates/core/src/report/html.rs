@@ -61,14 +61,14 @@ fn head(page: &mut String, report: &ReleaseReport, lang: Lang) {
         3 | 5 => "bad",
         _ => "hold",
     };
-    let release = report.release.as_deref().map_or("–", |digest| &digest[..digest.len().min(12)]);
+    let release = report.short_release();
     let _ = write!(
         page,
         "<h1>{} #{}</h1><p class=\"soft\"><code>{}</code> · {} · {}</p>\
          <p class=\"banner {class}\">{}</p><table>",
         escape(&report.service.to_string()),
         report.number,
-        escape(release),
+        escape(&release),
         escape(&report.revision),
         escape(&report.began),
         escape(report.ending.get(lang)),

@@ -12,7 +12,7 @@ pub fn render(report: &ReleaseReport, lang: Lang) -> String {
     let t = |zh: &'static str, en: &'static str| Text { zh, en }.get(lang);
     let _ =
         writeln!(text, "# {} #{} — {}\n", report.service, report.number, report.ending.get(lang));
-    let release = report.release.as_deref().map_or("–", |digest| &digest[..digest.len().min(12)]);
+    let release = report.short_release();
     let _ = writeln!(text, "`{release}` · {} · {}\n", report.revision, report.began);
     let _ = writeln!(text, "- {}: {}", t("用户流量", "traffic"), report.traffic.get(lang));
     if let Some(ms) = report.first_traffic_ms {

@@ -83,6 +83,12 @@ pub struct CauseLine {
 }
 
 impl ReleaseReport {
+    /// Returns the first 12 letters of the release's digest, as people are shown it. It is a text
+    /// that came from elsewhere, so letters are counted and not bytes.
+    pub fn short_release(&self) -> String {
+        self.release.as_deref().map_or("–".to_owned(), |digest| digest.chars().take(12).collect())
+    }
+
     /// Returns the objectives in the order in which a reader wants them: proven bad first.
     pub fn objectives(&self) -> Vec<(&Judgement, &ObjectiveJudgement)> {
         let mut all: Vec<_> = self

@@ -9,7 +9,7 @@ use crate::say::{Lang, Text};
 /// Returns the lines in one language.
 pub fn render(report: &ReleaseReport, lang: Lang) -> Vec<String> {
     let t = |zh: &'static str, en: &'static str| Text { zh, en }.get(lang);
-    let release = report.release.as_deref().map_or("–", |digest| &digest[..digest.len().min(12)]);
+    let release = report.short_release();
     let mut lines = vec![format!(
         "{} #{} {release} ({}): {}",
         report.service,

@@ -154,7 +154,7 @@ impl Link {
         };
         let hello = client.ask(&Request::Hello { protocol: PROTOCOL });
         match (hello, &self.address) {
-            (Ok(answer), _) => checked(answer).map(|_| ())?,
+            (Ok(answer), _) => same_protocol(checked(answer)?)?,
             // How the connection went shows with the first answer.
             (Err(error), HostAddress::Ssh(_)) => return Err(self.unreachable(&error)),
             // An agent of this machine that ends now is started again at the next question.
@@ -240,6 +240,26 @@ fn checked(answer: Answer) -> Result<Answer, Failure> {
         Answer::Held { holder, since_ms, ends_in_ms } => Err(locked(&holder, since_ms, ends_in_ms)),
         other => Ok(other),
     }
+}
+
+/// Refuses an agent of another protocol: it may take a request for something else.
+fn same_protocol(hello: Answer) -> Result<(), Failure> {
+    let protocol = match hello {
+        Answer::Hello { protocol: PROTOCOL, .. } => return Ok(()),
+        Answer::Hello { protocol, .. } => protocol,
+        other => return Err(unexpected(&other)),
+    };
+    let why = Said::new(
+        format!("主机上的 agent 的协议版本是 {protocol},这个命令行的是 {PROTOCOL}"),
+        format!("the host's agent speaks protocol {protocol}, this command line {PROTOCOL}"),
+    );
+    let next = Said::new(
+        "让两边用同一版 guanka:停掉旧 agent 后再运行,或再次运行 `guanka host add`",
+        "use the same guanka on both sides: end the old agent and run this again, or run \
+         `guanka host add` again",
+    );
+    let doing = Said::new("正在联系主机上的 agent", "talking to the host's agent");
+    Err(Failure::new(&AGENT, doing, why).next(next))
 }
 
 fn locked(holder: &str, since_ms: u64, ends_in_ms: u64) -> Failure {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::spec::ArmSpec;
 use super::{ManagerError, STOP_MARGIN_SECS, program_name};
 use crate::hostroot::HostRoot;
-use crate::plain::PlainPath;
+use crate::plain::{PlainError, PlainPath};
 
 /// An arm that lives this long counts as started; readiness is asked by the agent.
 const START_SECS: u64 = 1;
@@ -15,7 +15,7 @@ const START_RETRIES: u64 = 10;
 
 /// Whether Supervisor starts the arm by itself, after a reboot for example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Autostart {
+pub enum Autostart {
     /// It is meant to run.
     Enabled,
     /// It is idle: its port is held by the agent.
@@ -37,7 +37,7 @@ impl Ini {
         autostart: Autostart,
     ) -> Result<Self, ManagerError> {
         let enabled = if autostart == Autostart::Enabled { "true" } else { "false" };
-        let log = PlainPath::new(&host.arm_log(&spec.service, spec.arm))?;
+        let log = log_path(host, spec)?;
         let stop_secs = spec.stop_grace.0.div_ceil(1000) + STOP_MARGIN_SECS;
         let options = vec![
             ("command", command_line(host, spec)?),
@@ -95,6 +95,17 @@ impl Ini {
     }
 }
 
+/// Returns the arm's log. Supervisor expands its name twice and a command once, and not every
+/// version does, so no per cent sign may stand in it.
+fn log_path(host: &HostRoot, spec: &ArmSpec) -> Result<PlainPath, PlainError> {
+    let path = PlainPath::new(&host.arm_log(&spec.service, spec.arm))?;
+    if path.as_str().contains('%') {
+        let text = path.as_str().chars().take(80).collect();
+        return Err(PlainError { text, expected: "a path without %, which Supervisor expands" });
+    }
+    Ok(path)
+}
+
 /// Returns the command line of an arm, as the panel's list shows it too.
 pub(super) fn command_line(host: &HostRoot, spec: &ArmSpec) -> Result<String, ManagerError> {
     let launcher = PlainPath::new(&spec.launcher)?;
@@ -143,6 +154,12 @@ mod tests {
         for line in expected {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_per_cent_sign_does_not_reach_a_logs_name() {
+        let ini = Ini::new(&HostRoot::new("/100%/r"), &spec("/g"), Autostart::Enabled);
+        assert!(ini.is_err_and(|error| error.to_string().contains("without %")));
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn command(
     processors: Option<u32>,
 ) -> Result<Command, LaunchError> {
     let value_error = |what: String| LaunchError::Value { what };
-    if spec.program.is_empty() || spec.program.contains(['/', '\0']) {
+    if !is_file_name(&spec.program) {
         return Err(value_error("the program's name".to_owned()));
     }
     if spec.args.iter().any(|arg| arg.contains('\0')) {
@@ -168,6 +168,11 @@ fn limit_files(nofile: u64) -> Result<(), LaunchError> {
         other => other,
     };
     tried.map_err(|e| LaunchError::Limit { nofile, source: e.into() })
+}
+
+/// Accepts the name of a file in the arm's own `bin/`, and no way out of it.
+pub(super) fn is_file_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
 }
 
 /// Accepts `[A-Za-z_][A-Za-z0-9_]*`.

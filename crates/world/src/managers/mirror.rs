@@ -18,15 +18,18 @@ pub(super) fn add(host: &HostRoot, program: &str, command: &str, spec: &ArmSpec)
         RunAs::User { name, .. } => name.as_str(),
         RunAs::Caller => "root",
     };
+    change(host, |list| enter(list, program, command, user))
+}
+
+/// Puts one program into a list, in place of its older entry.
+pub fn enter(list: &mut Vec<Value>, program: &str, command: &str, user: &str) {
     let entry = json!({
         "program": program, "command": command, "user": user, "path": "/", "priority": "999",
     });
-    change(host, |list| {
-        match list.iter_mut().find(|e| e["program"] == program) {
-            Some(found) => *found = entry.clone(),
-            None => list.push(entry.clone()),
-        };
-    })
+    match list.iter_mut().find(|e| e["program"] == program) {
+        Some(found) => *found = entry,
+        None => list.push(entry),
+    }
 }
 
 /// Takes an arm's entry out.

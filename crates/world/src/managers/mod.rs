@@ -4,7 +4,7 @@
 pub mod credentials;
 mod ini;
 pub mod launch;
-mod mirror;
+pub mod mirror;
 pub mod own_unit;
 pub mod prepare;
 pub mod program;

@@ -281,7 +281,7 @@ pub fn give_helper_socket(socket: &Path, worker: Option<WorkerUser>) -> io::Resu
 /// Lets a public key talk to the agent, and to nothing else: no terminal, no forwarding, no other
 /// command whatever is asked for.
 fn authorize(host: &HostRoot, key: &str, done: &mut Done) -> io::Result<()> {
-    let key = plain_key(key).ok_or_else(|| {
+    let line = authorized_line(key).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, "this is no public key of ssh's")
     })?;
     for folder in [HOME.to_owned(), format!("{HOME}/.ssh")] {
@@ -292,16 +292,21 @@ fn authorize(host: &HostRoot, key: &str, done: &mut Done) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         other => other?,
     };
-    if text.lines().any(|line| line.ends_with(&key)) {
+    if plain_key(key).is_some_and(|key| text.lines().any(|known| known.ends_with(&key))) {
         return Ok(());
     }
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    text.push_str("restrict,command=\"/opt/guanka/bin/guanka agent --connect\" ");
-    text.push_str(&key);
+    text.push_str(&line);
     text.push('\n');
     put(&path, text.as_bytes(), 0o644, done)
+}
+
+/// Returns the line that lets a public key talk to the agent; `None` for what is no key.
+pub fn authorized_line(key: &str) -> Option<String> {
+    let key = plain_key(key)?;
+    Some(format!("restrict,command=\"/opt/guanka/bin/guanka agent --connect\" {key}"))
 }
 
 /// Returns `type base64` of a public key without its comment.

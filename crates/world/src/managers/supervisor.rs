@@ -9,7 +9,7 @@ use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::ini::{self, Autostart, Ini};
+use super::ini::{self, Ini};
 use super::spec::ArmSpec;
 use super::{ArmStatus, Installed, Manager, ManagerError, Preview};
 use super::{credentials, io_at, mirror, program_name, rpc, stop_limit};
@@ -34,6 +34,17 @@ const START_LIMIT: Millis = Millis::from_secs(20);
 /// How often it is asked while waiting; where the socket does not answer, each question starts a
 /// Python program.
 const ASK_EVERY: Millis = Millis(200);
+
+pub use super::ini::Autostart;
+
+/// Returns the text of an arm's file, parsed back and found to be what was meant.
+pub fn program_text(
+    host: &HostRoot,
+    spec: &ArmSpec,
+    autostart: Autostart,
+) -> Result<String, ManagerError> {
+    Ini::new(host, spec, autostart)?.checked_text()
+}
 
 /// Supervisor on one host.
 #[derive(Clone, Debug)]
@@ -117,8 +128,7 @@ impl Supervisor {
 
     /// Writes an arm's file if it differs; returns whether it did.
     fn write(&self, spec: &ArmSpec, autostart: Autostart) -> Result<Installed, ManagerError> {
-        let ini = Ini::new(&self.host, spec, autostart)?;
-        let text = ini.checked_text()?;
+        let text = program_text(&self.host, spec, autostart)?;
         let path = self.file(&spec.service, spec.arm);
         if fs::read_to_string(&path).is_ok_and(|found| found == text) {
             return Ok(Installed::Unchanged);
@@ -136,8 +146,8 @@ impl Supervisor {
         };
         let is_stored =
             ArmSpec::load(&self.host, &spec.service, spec.arm).is_ok_and(|f| f == *spec);
-        let disabled = Ini::new(&self.host, spec, Autostart::Disabled)?.checked_text()?;
-        let enabled = Ini::new(&self.host, spec, Autostart::Enabled)?.checked_text()?;
+        let disabled = program_text(&self.host, spec, Autostart::Disabled)?;
+        let enabled = program_text(&self.host, spec, Autostart::Enabled)?;
         Ok(is_stored && (found == disabled || found == enabled))
     }
 

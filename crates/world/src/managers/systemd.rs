@@ -31,6 +31,12 @@ const READY_LIMIT: Millis = Millis::from_secs(unit::READY_SECS as u64 + 15);
 /// How often it is asked while waiting.
 const ASK_EVERY: Millis = Millis(50);
 
+/// Returns the text of an arm's unit, parsed back and found to be what was meant.
+pub fn unit_text(host: &HostRoot, spec: &ArmSpec) -> Result<String, ManagerError> {
+    let path = host.at(FOLDER).join(unit::name(&spec.service, spec.arm));
+    UnitText::new(host, spec, cgroup::room_of_unit(spec.cpu))?.checked_text(&path)
+}
+
 /// systemd on this machine.
 #[derive(Clone, Debug)]
 pub struct Systemd {
@@ -46,11 +52,6 @@ impl Systemd {
 
     fn ask(&self, args: &[&str], limit: Millis) -> Result<String, ManagerError> {
         ask(args, limit)
-    }
-
-    fn text(&self, spec: &ArmSpec) -> Result<String, ManagerError> {
-        let room = cgroup::room_of_unit(spec.cpu);
-        UnitText::new(&self.host, spec, room)?.checked_text(&self.file(&spec.service, spec.arm))
     }
 }
 
@@ -162,7 +163,7 @@ impl Manager for Systemd {
     }
 
     fn preview(&self, spec: &ArmSpec) -> Result<Preview, ManagerError> {
-        let text = self.text(spec)?;
+        let text = unit_text(&self.host, spec)?;
         let name = unit::name(&spec.service, spec.arm);
         // Not the folder of an install: this may be asked by somebody who is not root.
         let folder = std::env::temp_dir().join(format!("guanka-verify-{}", std::process::id()));
@@ -174,7 +175,7 @@ impl Manager for Systemd {
     fn install(&self, spec: &ArmSpec) -> Result<Installed, ManagerError> {
         let name = unit::name(&spec.service, spec.arm);
         let path = self.file(&spec.service, spec.arm);
-        let text = self.text(spec)?;
+        let text = unit_text(&self.host, spec)?;
         if fs::read_to_string(&path).is_ok_and(|found| found == text) {
             return Ok(Installed::Unchanged);
         }
@@ -301,7 +302,7 @@ mod tests {
     use super::super::spec::tests_support::spec;
     use super::super::spec::{ArmSpec, RunAs};
     use super::super::{ArmStatus, ManagerError};
-    use super::{Program, Systemd, analyze, parse_status};
+    use super::{Program, Systemd, analyze, parse_status, unit_text};
     use crate::hostroot::HostRoot;
 
     #[test]
@@ -324,7 +325,7 @@ mod tests {
             ..plain.clone()
         };
         for arm in [plain, full] {
-            let text = systemd.text(&arm).expect("plain values");
+            let text = unit_text(&systemd.host, &arm).expect("plain values");
             let score = analyze(dir.path(), "guanka-x@green.service", &text, Program::Coming);
             let score = score.expect("taken");
             assert!(score.is_none_or(|score| score <= Exposure(20)), "{score:?}\n{text}");

@@ -80,10 +80,14 @@ impl UnitText {
         if let RunAs::User { name, .. } = &spec.run_as {
             // The name is guanka's own or was found in the host's passwd; a colon or a line break
             // cannot stand there.
-            text.put("Service", "User", Quoted::new(name)?.bare()?);
+            text.put("Service", "User", Quoted::new(name)?.user()?);
         }
         let folder = spec.folder.as_deref().map(PlainPath::new).transpose()?;
-        text.put("Service", "WorkingDirectory", folder.as_ref().unwrap_or(&home).to_string());
+        text.put(
+            "Service",
+            "WorkingDirectory",
+            without_specifiers(folder.as_ref().unwrap_or(&home)),
+        );
         text.put("Service", "ExecStart", command_line(&home, spec)?);
         let processors = processors::to_set(spec.runtime(), room);
         for (name, value) in launch::environment(host, spec, processors) {
@@ -106,11 +110,14 @@ impl UnitText {
             text.put(
                 "Service",
                 "LoadCredential",
-                format!("{}:{source}", Quoted::new(name)?.bare()?),
+                format!("{}:{}", Quoted::new(name)?.bare()?, without_specifiers(&source)),
             );
         }
         let output = match spec.logs.place {
-            LogPlace::File => format!("append:{}", PlainPath::new(&host.arm_log(service, arm))?),
+            LogPlace::File => {
+                let log = PlainPath::new(&host.arm_log(service, arm))?;
+                format!("append:{}", without_specifiers(&log))
+            }
             LogPlace::Journald => "journal".to_owned(),
         };
         text.put("Service", "StandardOutput", output);
@@ -126,7 +133,8 @@ impl UnitText {
         text.put("Service", "CapabilityBoundingSet", capabilities);
         text.put("Service", "AmbientCapabilities", capabilities);
         for folder in &spec.data_dirs {
-            text.put("Service", "ReadWritePaths", PlainPath::new(folder)?.to_string());
+            let folder = without_specifiers(&PlainPath::new(folder)?);
+            text.put("Service", "ReadWritePaths", folder);
         }
         text.put("Install", "WantedBy", "multi-user.target");
         Ok(text)
@@ -176,11 +184,19 @@ impl UnitText {
     }
 }
 
+/// Returns a path as a setting holds it: a per cent sign begins a specifier in every path.
+fn without_specifiers(path: &PlainPath) -> String {
+    path.as_str().replace('%', "%%")
+}
+
 /// Returns the command line: the program by its path, every argument quoted.
 fn command_line(home: &PlainPath, spec: &ArmSpec) -> Result<String, ManagerError> {
+    if !launch::is_file_name(&spec.program) {
+        let text = spec.program.chars().take(80).collect();
+        return Err(PlainError { text, expected: "a program's file name" }.into());
+    }
     let program = PlainPath::new(&home.to_path().join("bin").join(&spec.program))?;
-    // A per cent sign is a specifier in the program's path as well.
-    let mut line = program.as_str().replace('%', "%%");
+    let mut line = without_specifiers(&program);
     for arg in &spec.args {
         line.push(' ');
         line.push_str(&Quoted::new(arg)?.in_command());
@@ -282,6 +298,17 @@ mod tests {
     }
 
     #[test]
+    fn a_per_cent_sign_is_no_specifier_and_a_number_no_user() {
+        let with = ArmSpec { data_dirs: vec!["/srv/100%/%h".into()], ..arm() };
+        let text = text(&with).expect("reads back");
+        assert!(text.contains("\nReadWritePaths=/srv/100%%/%%h\n"), "{text}");
+        for name in ["0", "1000", ".", ".."] {
+            let run_as = RunAs::User { name: name.to_owned(), uid: 990, gid: 990 };
+            assert!(self::text(&ArmSpec { run_as, ..arm() }).is_none(), "{name}");
+        }
+    }
+
+    #[test]
     fn no_argument_can_add_a_line_or_change_its_meaning() {
         let mut with = arm();
         with.args = vec!["-x=${HOME} %h \"a\\".to_owned()];
@@ -297,6 +324,8 @@ mod tests {
             with.env.remove("X");
             let folder = ArmSpec { data_dirs: vec![format!("/{hostile}/x").into()], ..arm() };
             assert!(hostile.is_empty() || text(&folder).is_none(), "{hostile:?}");
+            let program = ArmSpec { program: format!("/{hostile}"), ..arm() };
+            assert!(text(&program).is_none(), "{hostile:?}");
             let user = RunAs::User { name: (*hostile).to_owned(), uid: 1, gid: 1 };
             let user = ArmSpec { run_as: user, ..arm() };
             assert!(text(&user).is_none(), "{hostile:?}");

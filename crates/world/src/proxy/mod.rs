@@ -23,8 +23,8 @@ pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, ready, recover, remove};
 pub use listen::{Listen, Over};
 pub use reach::{Way, ways};
-pub use render::{LOG_FIELDS, NONCE_HEADER};
-pub use site::{Consent, LocationForm, SiteError};
+pub use render::{Intent, Key, LOG_FIELDS, NONCE_HEADER};
+pub use site::{Consent, LocationForm, SiteError, SiteLog};
 pub use wiring::{
     PlannedFile, Readers, Wiring, WiringError, access_log_of, access_log_planned, plan, plan_with,
     reopen_logs, services,

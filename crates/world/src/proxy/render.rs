@@ -7,7 +7,7 @@ use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::{Bytes, Millis};
 
 use super::site::{LocationForm, SiteLog};
-use super::text::{Node, Word};
+use super::text::{self, Node, Word};
 use crate::plain::{CookieName, PlainPath};
 use crate::ports::ArmPorts;
 
@@ -40,7 +40,7 @@ const KEEPALIVE: &str = "64";
 
 /// What keeps a user on one arm, with a cookie's name that nginx has a variable for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub enum Key {
     /// The client's address.
     Client,
     /// A cookie, the client's address without it.
@@ -51,41 +51,67 @@ pub(super) enum Key {
 
 /// All that the files of one service say.
 #[derive(Clone, Debug)]
-pub(super) struct Intent {
-    pub(super) service: ServiceName,
-    pub(super) ports: ArmPorts,
-    pub(super) key: Key,
-    pub(super) upload_max: Bytes,
-    pub(super) read_timeout: Millis,
+pub struct Intent {
+    /// The service.
+    pub service: ServiceName,
+    /// The ports of its arms.
+    pub ports: ArmPorts,
+    /// What keeps a user on one arm.
+    pub key: Key,
+    /// The largest body a request may have.
+    pub upload_max: Bytes,
+    /// How long the program may be silent.
+    pub read_timeout: Millis,
     /// How long an idle upstream connection is kept; `None` where nginx is too old to be told.
-    pub(super) keepalive: Option<Millis>,
-    pub(super) form: LocationForm,
-    pub(super) live: PlainPath,
-    pub(super) access_log: PlainPath,
-    pub(super) site_logs: Vec<SiteLog>,
-    pub(super) forwarded_proto: ForwardedProto,
+    pub keepalive: Option<Millis>,
+    /// The form of the location.
+    pub form: LocationForm,
+    /// The folder whose files say which slots are green.
+    pub live: PlainPath,
+    /// Where each request is logged.
+    pub access_log: PlainPath,
+    /// The site's own logs, written on.
+    pub site_logs: Vec<SiteLog>,
+    /// What the program is told of how it was asked.
+    pub forwarded_proto: ForwardedProto,
     /// Paths that stream, as the source writes them.
-    pub(super) streams: Vec<String>,
-    pub(super) stream_timeout: Millis,
+    pub streams: Vec<String>,
+    /// How long a stream may be silent.
+    pub stream_timeout: Millis,
     /// Paths closed to the outside.
-    pub(super) debug: Guard,
+    pub debug: Guard,
     /// The file with the users of those paths, where there are any.
-    pub(super) pass_file: Option<PlainPath>,
-    pub(super) metrics: Option<Metrics>,
+    pub pass_file: Option<PlainPath>,
+    /// The path of the metrics and where they come from.
+    pub metrics: Option<Metrics>,
     /// The file of the authority that the metrics' certificate must come from.
-    pub(super) metrics_ca: Option<PlainPath>,
+    pub metrics_ca: Option<PlainPath>,
     /// The versions of TLS that nginx knows by name and that are still sound.
-    pub(super) tls: &'static [&'static str],
+    pub tls: &'static [&'static str],
+}
+
+impl Intent {
+    /// Returns the texts in the order they are written: log format, http level, server level. Each
+    /// was parsed back and is what was meant.
+    pub fn texts(&self) -> Result<[String; 3], String> {
+        let common = "guanka: the log format of all services, written by guanka";
+        let own = comment(&self.service);
+        Ok([
+            text::render(common, &format_file())?,
+            text::render(&own, &http_file(self))?,
+            text::render(&own, &super::location::server_file(self))?,
+        ])
+    }
 }
 
 /// Returns the comment line that a file of a service begins with.
-pub(super) fn comment(service: &ServiceName) -> String {
+fn comment(service: &ServiceName) -> String {
     format!("guanka {service}: written by guanka, an edit here is lost at the next install")
 }
 
 /// Returns the file that sorts first: the log format, and defaults of the two variables it names,
 /// without which removing the last service would make nginx refuse every site.
-pub(super) fn format_file() -> Vec<Node> {
+fn format_file() -> Vec<Node> {
     let none = |variable: &'static str| {
         let default = Node::line(["default".into(), "".into()]);
         Node::block(["map".into(), "$host".into(), variable.into()], vec![default])
@@ -101,7 +127,7 @@ pub(super) fn format_file() -> Vec<Node> {
 
 /// Returns the http-level file: an upstream for each arm with the other as its backup, the key, its
 /// slot, and the value of the Connection header.
-pub(super) fn http_file(intent: &Intent) -> Vec<Node> {
+fn http_file(intent: &Intent) -> Vec<Node> {
     let name = intent.service.underscored();
     let mut nodes = vec![upstream(intent, Arm::Blue), upstream(intent, Arm::Green)];
     let key = match &intent.key {

@@ -47,7 +47,7 @@ pub(super) enum Place {
 
 /// A site's own access log, written on beside guanka's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SiteLog {
+pub struct SiteLog {
     path: PlainPath,
     format: Option<String>,
 }
@@ -123,6 +123,17 @@ pub enum SiteError {
 }
 
 impl SiteLog {
+    /// Reads the words behind a site's `access_log`; `None` where they cannot be written again as
+    /// they are.
+    pub fn of(args: &[&str]) -> Option<Self> {
+        let (path, format) = match args {
+            [path] => (path, None),
+            [path, format] if is_word(format) => (path, Some((*format).to_owned())),
+            _ => return None,
+        };
+        Some(Self { path: PlainPath::new(Path::new(path)).ok()?, format })
+    }
+
     /// Returns the words of its directive.
     pub(super) fn words(&self) -> Vec<Word> {
         let mut words = vec!["access_log".into(), (&self.path).into()];
@@ -411,15 +422,12 @@ fn logs(server: &Directive, notes: &mut Vec<Said>) -> Vec<SiteLog> {
     let mut kept = Vec::new();
     for found in server.inner().iter().filter(|d| d.name == "access_log") {
         let args: Vec<&str> = found.args.iter().map(String::as_str).collect();
-        let format = match args.as_slice() {
-            ["off"] => continue,
-            [_] => Some(None),
-            [_, format] if is_word(format) => Some(Some((*format).to_owned())),
-            _ => None,
-        };
-        match (format, args.first().map(|path| PlainPath::new(Path::new(path)))) {
-            (Some(format), Some(Ok(path))) => kept.push(SiteLog { path, format }),
-            _ => notes.push(Said::new(
+        if args == ["off"] {
+            continue;
+        }
+        match SiteLog::of(&args) {
+            Some(log) => kept.push(log),
+            None => notes.push(Said::new(
                 format!("站点日志 access_log {} 无法保留", found.text()),
                 format!("the site's own access_log {} is not written on", found.text()),
             )),
@@ -432,8 +440,9 @@ fn joined(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// A longer word than nginx's own limit would be refused by nginx only.
 fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 impl SiteError {

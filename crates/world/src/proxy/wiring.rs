@@ -13,10 +13,8 @@ use super::block;
 use super::control::Nginx;
 use super::install::worker;
 use super::listen::Listen;
-use super::location;
-use super::render::{self, Intent, Key};
+use super::render::{Intent, Key};
 use super::site::{self, Consent, LocationForm, Place, Site, SiteError};
-use super::text;
 use crate::hostroot::HostRoot;
 use crate::plain::{CookieName, PlainError, PlainPath};
 use crate::ports::ArmPorts;
@@ -146,22 +144,15 @@ pub fn plan_with(
     let pass_file = (!proxy.debug.users.is_empty() && !proxy.debug.allow.is_empty())
         .then(|| pass_path(host, &nginx, service));
     let intent = intent(host, &nginx, (service, proxy, ports), &site, (&access_log, &pass_file))?;
-    let format = format_path(&nginx);
-    let common = "guanka: the log format of all services, written by guanka";
-    let comment = render::comment(service);
-    let files = [
-        (format, common, render::format_file()),
-        (http_path(&nginx, service), comment.as_str(), render::http_file(&intent)),
-        (site.extension.clone(), comment.as_str(), location::server_file(&intent)),
-    ];
+    let paths = [format_path(&nginx), http_path(&nginx, service), site.extension.clone()];
+    let texts = intent.texts().map_err(WiringError::ReadBack)?;
     let is_block = |path: &Path| site.place == Place::Block && path == site.extension;
-    let files = files.into_iter().map(|(path, comment, nodes)| {
-        let mut text = text::render(comment, &nodes).map_err(WiringError::ReadBack)?;
+    let files = paths.into_iter().zip(texts).map(|(path, mut text)| {
         if is_block(&path) {
             let theirs = fs::read_to_string(&path).unwrap_or_default();
             text = block::with(&theirs, service, &text);
         }
-        Ok(PlannedFile { path, text, readers: Readers::All })
+        PlannedFile { path, text, readers: Readers::All }
     });
     let passwords = pass_file.map(|path| PlannedFile {
         text: passwords(&proxy.debug.users),
@@ -170,7 +161,7 @@ pub fn plan_with(
     });
     Ok(Wiring {
         service: service.clone(),
-        files: passwords.into_iter().map(Ok).chain(files).collect::<Result<_, WiringError>>()?,
+        files: passwords.into_iter().chain(files).collect(),
         nginx,
         form: site.form,
         site_file: site.file,

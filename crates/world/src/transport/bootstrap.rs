@@ -39,7 +39,7 @@ fn run(
     words: &[&str],
     (input, limit): (Stdio, Millis),
 ) -> io::Result<Output> {
-    let mut command = ssh::command(target, options, words);
+    let mut command = ssh::command(target, options, words)?;
     let output = process::run_with(&mut command, input, limit)?;
     if output.is_success() {
         return Ok(output);
@@ -81,7 +81,7 @@ fn learn_into(
 ) -> io::Result<(String, Vec<String>)> {
     fs::write(file, "")?;
     let options = Options { known_hosts: vec![file.to_owned()], ..options.clone() };
-    let plain = ssh::command(target, &options, &["true"]);
+    let plain = ssh::command(target, &options, &["true"])?;
     let mut command = Command::new(plain.get_program());
     command.env("LC_ALL", "C");
     // Only here an unknown key is written down, and only into this file.

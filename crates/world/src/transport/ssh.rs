@@ -106,7 +106,7 @@ impl Target {
 
 /// Builds the command that runs a program on a host. The remote side's shell sees nothing but the
 /// words given here, which are constants and checked names.
-pub fn command(target: &Target, options: &Options, words: &[&str]) -> Command {
+pub fn command(target: &Target, options: &Options, words: &[&str]) -> io::Result<Command> {
     let mut command = Command::new("ssh");
     command.env("LC_ALL", "C");
     if let Some(config) = &options.config {
@@ -118,15 +118,31 @@ pub fn command(target: &Target, options: &Options, words: &[&str]) -> Command {
     command.arg("-o").arg(format!("ServerAliveInterval={ALIVE_SECS}"));
     command.arg("-o").arg(format!("ServerAliveCountMax={ALIVE_TRIES}"));
     if let Some(identity) = &options.identity {
-        command.arg("-o").arg("IdentitiesOnly=yes").arg("-i").arg(identity);
+        command.arg("-o").arg("IdentitiesOnly=yes");
+        command.arg("-o").arg(format!("IdentityFile={}", quoted(identity)?));
     }
     if !options.known_hosts.is_empty() {
         let files: Vec<String> =
-            options.known_hosts.iter().map(|file| file.display().to_string()).collect();
+            options.known_hosts.iter().map(|file| quoted(file)).collect::<io::Result<_>>()?;
         command.arg("-o").arg(format!("UserKnownHostsFile={}", files.join(" ")));
     }
     command.arg("--").arg(target.as_str()).args(words);
-    command
+    Ok(command)
+}
+
+/// Returns a file as ssh's configuration holds it: one word, whatever spaces are in it, and no
+/// token. What no version of ssh reads as it is meant is refused.
+fn quoted(file: &Path) -> io::Result<String> {
+    let text = file.to_str().filter(|text| {
+        let is_special = |c: char| matches!(c, '"' | '\\') || c.is_control();
+        text.starts_with('/') && !text.contains(is_special) && !text.contains("${")
+    });
+    text.map(|text| format!("\"{}\"", text.replace('%', "%%"))).ok_or_else(|| {
+        let why = format!(
+            "ssh cannot be given the file {file:?}: its path must be absolute, without \" \\ ${{"
+        );
+        io::Error::new(io::ErrorKind::InvalidInput, why)
+    })
 }
 
 /// Connects to the agent of a host.
@@ -134,7 +150,7 @@ pub(super) fn connect(target: &Target, options: &Options) -> io::Result<(UnixStr
     let (ours, theirs) = UnixStream::pair()?;
     let input: OwnedFd = theirs.try_clone()?.into();
     let output: OwnedFd = theirs.into();
-    let mut command = command(target, options, CONNECT);
+    let mut command = command(target, options, CONNECT)?;
     let spawned = command.stdin(input).stdout(output).stderr(Stdio::piped()).spawn();
     // The command keeps its copies of the other end; without them an ended ssh is an ended stream.
     drop(command);
@@ -253,6 +269,8 @@ pub fn own_folder() -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::{FaultKind, Options, Target, classify, command};
 
     #[test]
@@ -272,12 +290,29 @@ mod tests {
     fn the_host_key_is_always_checked_and_nothing_is_forwarded() {
         let target = Target::parse("root@web1").expect("good");
         let options = Options { identity: Some("/k".into()), ..Options::default() };
-        let command = command(&target, &options, &["true"]);
+        let command = command(&target, &options, &["true"]).expect("a plain path");
         let args: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
-        for word in ["StrictHostKeyChecking=yes", "BatchMode=yes", "ForwardAgent=no", "/k"] {
+        for word in
+            ["StrictHostKeyChecking=yes", "BatchMode=yes", "ForwardAgent=no", "IdentityFile=\"/k\""]
+        {
             assert!(args.iter().any(|arg| arg == word), "{word}: {args:?}");
         }
         assert_eq!(args[args.len() - 3..], ["--", "root@web1", "true"]);
+    }
+
+    #[test]
+    fn a_file_reaches_ssh_as_one_word_or_is_refused() {
+        let target = Target::parse("root@web1").expect("good");
+        let with = |file: &str| {
+            let known_hosts = vec![PathBuf::from("/etc/known"), file.into()];
+            command(&target, &Options { known_hosts, ..Options::default() }, &["true"])
+        };
+        let good = with("/home/张 三/100%/known").expect("one word");
+        let wanted = r#"UserKnownHostsFile="/etc/known" "/home/张 三/100%%/known""#;
+        assert!(good.get_args().any(|arg| arg == wanted), "{good:?}");
+        for bad in ["known", "~/known", "/a\"b", "/a\\b", "/a\nb", "/${HOME}/b"] {
+            assert!(with(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

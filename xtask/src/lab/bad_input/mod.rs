@@ -5,6 +5,7 @@ mod config;
 mod exits;
 pub(super) mod ground;
 mod host;
+mod panel;
 pub(super) mod program;
 pub(super) mod snapshot;
 mod source;
@@ -39,9 +40,16 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
     let guanka = build(repository)?;
     let began = Instant::now();
     let mut ground = Ground::open(repository, &tools, guanka)?;
-    let cases: Vec<Case> =
-        [exits::FIRST, config::CASES, words::CASES, source::CASES, host::CASES, exits::CASES]
-            .concat();
+    let cases: Vec<Case> = [
+        exits::FIRST,
+        config::CASES,
+        words::CASES,
+        source::CASES,
+        host::CASES,
+        panel::CASES,
+        exits::CASES,
+    ]
+    .concat();
     let (mut clear, mut skipped) = (0, 0);
     for (name, case) in &cases {
         let since = Instant::now();

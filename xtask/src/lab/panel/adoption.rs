@@ -380,6 +380,10 @@ fn classic(ground: &mut Ground) -> Result<Outcome> {
     ground.panel.pause_proxy(site)?;
     ground.panel.resume_proxy(site)?;
     declare(ground, site)?;
+    // The Go project's own site leads to the same program, and so to its metrics.
+    let path = ground.project.join("guanka.toml");
+    let open = "[proxy]\nmetrics = \"/metrics\"\nmetrics_allow = [\"all\"]\n";
+    fs::write(&path, fs::read_to_string(&path)?.replacen("[proxy]\n", open, 1))?;
     let before = Snapshot::of(&ground.host.root)?;
     let refused = ground.call(&["adopt", "--yes"])?;
     ensure!(refused.exit == 1, "{}", refused.shown());
