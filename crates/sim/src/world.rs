@@ -8,7 +8,7 @@ use guanka_core::rollout::clock::Reading;
 use guanka_core::rollout::effect::{Effect, Key};
 use guanka_core::rollout::event::{Event, StopReason};
 use guanka_core::rollout::journal::Record;
-use guanka_core::rollout::state::{Rollout, State};
+use guanka_core::rollout::state::{Rollout, State, Target};
 
 use crate::agent::{ArmState, Host, Luck, Moment, Outcome, index};
 use crate::checker::Checker;
@@ -385,13 +385,15 @@ impl World {
     }
 
     /// Returns whether a dead driver may leave the candidate with requests: a first release has
-    /// nowhere to send them, and a switch that is decided is finished by a person.
+    /// nowhere to send them, and a switch that is decided is finished by a person, also where a
+    /// host that could not make the candidate its stable arm holds it up.
     pub(crate) fn is_first_decided(&self) -> bool {
-        let decided = self
-            .checker
-            .shadow
-            .as_ref()
-            .is_some_and(|rollout| matches!(rollout.state, State::Keeping | State::Done));
+        let decided = self.checker.shadow.as_ref().is_some_and(|rollout| {
+            matches!(
+                rollout.state,
+                State::Keeping | State::Done | State::Held { resume_to: Target::Keeping, .. }
+            )
+        });
         self.scenario.spec.is_first() || decided
     }
 

@@ -122,10 +122,18 @@ fn archives(ground: &Ground, arm: &str) -> Result<usize> {
     ground.machine.run(&["sh", "-c", &list])?.trim().parse().context("a count")
 }
 
+/// Ships while users are there: without them no canary is ever proven.
+fn shipped_under_users(ground: &Ground) -> Result<()> {
+    let users = ground.users()?;
+    let shipped = ground.project_call(&["ship"]);
+    users.stop()?;
+    shipped?.exits(0).map(|_| ())
+}
+
 fn followed(ground: &mut Ground) -> Result<()> {
     fs::write(ground.project.join("chatter.go"), CHATTER).context("write chatter.go")?;
     ground.release("chatter")?;
-    ground.project_call(&["ship"])?.exits(0)?;
+    shipped_under_users(ground)?;
     let arm = active(ground)?;
     let had = archives(ground, &arm)?;
     let follower = Follower::start(ground)?;
@@ -196,7 +204,7 @@ fn journal(ground: &mut Ground) -> Result<()> {
     let (file, journal) = ("keep   = 40", "keep   = 40\nplace  = \"journald\"");
     ground.rewrite("guanka.toml", file, journal)?;
     ground.release("journal")?;
-    ground.project_call(&["ship"])?.exits(0)?;
+    shipped_under_users(ground)?;
     let arm = active(ground)?;
     let unit = format!("guanka-shop.demo@{arm}.service");
     let output = "--property=StandardOutput";

@@ -43,8 +43,7 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
     let shape = Shape { suite: Suite::Bookworm, manager: "systemd" };
     let mut ground = Ground::open(repository, shape)?;
     let cases: Vec<Case> =
-        [reach::CASES, life::CASES, logs::CASES, drift::CASES, arms::CASES, sandbox::CASES]
-            .concat();
+        [reach::CASES, life::CASES, drift::CASES, arms::CASES, sandbox::CASES].concat();
     try_all("lab host", &mut ground, &cases)
 }
 
