@@ -28,6 +28,7 @@ const PARTS: &[Part] = &[
 ];
 
 pub(crate) use host::run_where_possible as host_where_possible;
+pub(crate) use panel::run_short as panel_short;
 
 /// Runs one part by its name.
 pub(crate) fn run(repository: &Path, name: &str) -> Result<()> {

@@ -41,7 +41,7 @@ pub(super) const STAGES: [Stage; 11] = [
     stage("sim", Work::Own(sim::run)),
     stage("demo-short", Work::Own(|root| demo::run(root, demo::Wish::short()))),
     stage("bad-input", Work::Own(|root| lab::run(root, "bad-input"))),
-    stage("lab-panel", Work::Own(|root| lab::run(root, "panel"))),
+    stage("lab-panel", Work::Own(lab::panel_short)),
     stage("lab-host", Work::Own(lab::host_where_possible)),
     stage("crash-short", Work::Own(crash_short)),
 ];
