@@ -113,7 +113,8 @@ impl Quoted {
     /// Returns a name without marks: letters, digits and `. _ -`.
     pub fn bare(&self) -> Result<&str, PlainError> {
         let is_letter = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        if self.0.bytes().all(is_letter) && !self.0.starts_with('-') {
+        let is_folder = matches!(self.0.as_str(), "" | "." | "..");
+        if self.0.bytes().all(is_letter) && !self.0.starts_with('-') && !is_folder {
             return Ok(&self.0);
         }
         let text = self.0.chars().take(80).collect();

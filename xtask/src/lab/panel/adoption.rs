@@ -264,7 +264,13 @@ fn declare(ground: &Ground, domain: &str) -> Result<()> {
     let text = fs::read_to_string(&path)?;
     let from = "manager    = \"supervisor\"\n";
     ensure!(text.contains(from), "the example names its manager");
-    fs::write(&path, text.replacen(from, &format!("{from}user = \"www\"\n"), 1))?;
+    let mut text = text.replacen(from, &format!("{from}user = \"www\"\n"), 1);
+    if domain != SITE {
+        // The Go project's own site leads to the same program, and so to its metrics.
+        let open = "[proxy]\nmetrics = \"/metrics\"\nmetrics_allow = [\"all\"]\n";
+        text = text.replacen("[proxy]\n", open, 1);
+    }
+    fs::write(&path, text)?;
     Ok(())
 }
 
@@ -380,10 +386,6 @@ fn classic(ground: &mut Ground) -> Result<Outcome> {
     ground.panel.pause_proxy(site)?;
     ground.panel.resume_proxy(site)?;
     declare(ground, site)?;
-    // The Go project's own site leads to the same program, and so to its metrics.
-    let path = ground.project.join("guanka.toml");
-    let open = "[proxy]\nmetrics = \"/metrics\"\nmetrics_allow = [\"all\"]\n";
-    fs::write(&path, fs::read_to_string(&path)?.replacen("[proxy]\n", open, 1))?;
     let before = Snapshot::of(&ground.host.root)?;
     let refused = ground.call(&["adopt", "--yes"])?;
     ensure!(refused.exit == 1, "{}", refused.shown());
