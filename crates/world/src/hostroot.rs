@@ -72,6 +72,16 @@ impl HostRoot {
         self.service_state(service).join("live")
     }
 
+    /// Returns what the driver declared of a service; only root reads it.
+    pub fn settings(&self, service: &ServiceName) -> PathBuf {
+        self.service_state(service).join("settings.json")
+    }
+
+    /// Returns the record of programs that were started anew because they gave no sign of life.
+    pub fn restarts(&self, service: &ServiceName) -> PathBuf {
+        self.service_state(service).join("restarts.json")
+    }
+
     /// Returns the document of what a service is to be on this host.
     pub fn desired(&self, service: &ServiceName) -> PathBuf {
         self.service_state(service).join("desired.json")

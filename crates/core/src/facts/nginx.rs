@@ -89,12 +89,6 @@ impl Nginx {
         self.http().iter().filter(|d| d.name == "upstream")
     }
 
-    /// Returns the upstream that a `proxy_pass` goes to, if one is named like its host.
-    pub fn upstream_of(&self, pass: &Directive) -> Option<&Directive> {
-        let host = pass_host(pass)?;
-        self.upstreams().find(|u| u.args.first().is_some_and(|name| name == host))
-    }
-
     /// Returns the server blocks.
     pub fn servers(&self) -> impl Iterator<Item = &Directive> {
         self.http().iter().filter(|d| d.name == "server")

@@ -21,9 +21,9 @@ use guanka_world::proxy::{self, Consent};
 use guanka_world::transport::wire::{Answer, HostChange};
 
 use super::arms::{self, ArmCommand};
-use super::effects::could_not;
 use super::hands::{UNFIT, why};
-use super::helper::refused;
+use super::refusal::{could_not, refused};
+
 use super::jobs::Progress;
 use super::service::Service;
 use super::stores::{Agent, lock};

@@ -17,8 +17,8 @@ use guanka_world::transport::wire::{
 };
 use guanka_world::{clock, files, process, prove, proxy};
 
-use super::effects::{could_not, fenced};
 use super::hands::UNFIT;
+use super::refusal::{could_not, fenced};
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
 use super::verb::{Reply, Verb};

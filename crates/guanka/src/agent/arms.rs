@@ -11,9 +11,9 @@ use guanka_world::managers::ArmStatus;
 use guanka_world::transport::wire::Answer;
 use guanka_world::{clock, ports, probe};
 
-use super::effects::could_not;
 use super::hands::UNFIT;
 use super::jobs::Progress;
+use super::refusal::could_not;
 use super::service::Service;
 use super::stores::{Agent, lock};
 use super::verb::{Reply, Verb};

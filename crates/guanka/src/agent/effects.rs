@@ -7,11 +7,12 @@ use guanka_core::name::Digest;
 use guanka_core::rollout::effect::{Action, Effect, Lane};
 use guanka_core::rollout::event::Event;
 use guanka_core::say::Said;
-use guanka_world::transport::wire::{Answer, FailedKind};
+use guanka_world::transport::wire::Answer;
 
 use super::arms::ArmCommand;
 use super::hands::UNFIT;
 use super::jobs::Progress;
+use super::refusal::{could_not, fenced};
 use super::service::Service;
 use super::stores::{Agent, lock};
 use super::verb::{Reply, ShareOrder, Verb};
@@ -141,26 +142,4 @@ fn is_older(service: &Service, effect: &Effect) -> bool {
     }
     *known = own;
     false
-}
-
-pub(super) fn fenced(epoch: u64) -> Answer {
-    Answer::Failed {
-        kind: FailedKind::Fenced,
-        why: Said::new(
-            format!("纪元 {epoch} 已不是当前租约:另有驱动者接手"),
-            format!("epoch {epoch} is not the present lease's: another driver has taken over"),
-        ),
-        next: Said::new("用 `guanka status` 查看谁在发布", "see who ships with `guanka status`"),
-    }
-}
-
-pub(super) fn could_not(why: &str) -> Answer {
-    Answer::Failed {
-        kind: FailedKind::CouldNot,
-        why: Said::new(why, why),
-        next: Said::new(
-            "改正后用 `guanka resume` 继续",
-            "put it right, then go on with `guanka resume`",
-        ),
-    }
 }

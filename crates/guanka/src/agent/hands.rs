@@ -15,7 +15,7 @@ use guanka_world::transport::client::Client;
 use guanka_world::transport::files::Files;
 use guanka_world::transport::wire::Answer;
 
-use super::effects::could_not;
+use super::refusal::could_not;
 use super::stores::Agent;
 use super::verb::{Reply, Verb, View};
 

@@ -12,7 +12,7 @@ use guanka_world::transport::wire::{Answer, LeaseView, Taking};
 use guanka_world::{clock, files, process};
 use serde::{Deserialize, Serialize};
 
-use super::effects::could_not;
+use super::refusal::could_not;
 use super::service::Service;
 use super::stores::{Agent, lock};
 use super::verb::Verb;

@@ -3,7 +3,6 @@
 //! record of what was done; the hands are the helper's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -198,13 +197,8 @@ pub(super) fn restarts(
 
 /// Returns the restarts on record; the helper writes them down.
 pub(super) fn past(host: &HostRoot, service: &ServiceName) -> Vec<Restarted> {
-    let text = files::read_text(&path(host, service), 1 << 20).unwrap_or_default();
+    let text = files::read_text(&host.restarts(service), 1 << 20).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
-}
-
-/// Returns where the restarts are on record.
-pub(super) fn path(host: &HostRoot, service: &ServiceName) -> PathBuf {
-    host.service_state(service).join("restarts.json")
 }
 
 #[cfg(test)]

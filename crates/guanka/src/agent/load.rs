@@ -16,8 +16,8 @@ use guanka_world::store::metrics::Source;
 use guanka_world::transport::wire::{Answer, FailedKind};
 use guanka_world::{clock, prove, proxy};
 
-use super::effects::could_not;
 use super::jobs::Progress;
+use super::refusal::could_not;
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
 

@@ -122,11 +122,6 @@ impl Service {
     }
 }
 
-/// Returns where the helper keeps a service's settings.
-pub(super) fn settings_path(host: &HostRoot, name: &ServiceName) -> PathBuf {
-    host.service_state(name).join("settings.json")
-}
-
 impl Settings {
     /// Returns how the service's log lines are counted.
     pub(super) fn counting(&self, ports: ArmPorts) -> Counting {

@@ -37,6 +37,15 @@ impl OnDisk {
         }
     }
 
+    /// Ends writer and reader and weighs what each of them has.
+    fn end(&mut self, host: &Host, load: Load, agent: Reader) -> Fallible<Weighed> {
+        let numbers = load.stop()?;
+        let read = agent.stop(&numbers)?;
+        self.add(&fs::read(&host.log)?);
+        let (gap, saved, lost) = self.weigh(&numbers, &read);
+        Ok(Weighed { answered: numbers.answered(), read, gap, saved, lost })
+    }
+
     /// Tells what the cutter lost, and what the reader lost of what was left to it.
     fn weigh(&self, numbers: &Numbers, read: &Counted) -> (u64, u64, u64) {
         let (mut gap, mut saved, mut lost) = (0, 0, 0);
@@ -48,6 +57,18 @@ impl OnDisk {
         }
         (gap, saved, lost)
     }
+}
+
+/// What came of a run.
+struct Weighed {
+    read: Counted,
+    answered: usize,
+    /// Requests whose lines no file has: the cutter's own gap.
+    gap: u64,
+    /// Those of them that the agent has read all the same.
+    saved: u64,
+    /// Lines that a file has and the agent has not.
+    lost: u64,
 }
 
 /// Cuts as the panel's site cutter does.
@@ -69,11 +90,7 @@ pub(crate) fn late_reload(count: u32) -> Fallible<Shown> {
         host.reload()?;
     }
     let secs = since.elapsed().as_secs_f64();
-    let numbers = load.stop()?;
-    let read = agent.stop(&numbers)?;
-    disk.add(&fs::read(&host.log)?);
-    let (gap, saved, lost) = disk.weigh(&numbers, &read);
-    let answered = numbers.answered();
+    let Weighed { read, answered, gap, saved, lost } = disk.end(&host, load, agent)?;
     Ok(Shown {
         sentence: format!(
             "panel's site cutter (rename, gzip at once, reload last): {count} cuts in {secs:.0} s, \
@@ -127,11 +144,7 @@ pub(crate) fn copy_and_truncate(count: u32) -> Fallible<Shown> {
         }
     }
     let secs = since.elapsed().as_secs_f64();
-    let numbers = load.stop()?;
-    let read = agent.stop(&numbers)?;
-    disk.add(&fs::read(&host.log)?);
-    let (gap, saved, lost) = disk.weigh(&numbers, &read);
-    let answered = numbers.answered();
+    let Weighed { read, answered, gap, saved, lost } = disk.end(&host, load, agent)?;
     Ok(Shown {
         sentence: format!(
             "panel's project cutter (copy and truncate, every other copy packed): {count} cuts in \

@@ -29,19 +29,13 @@ const UNITS: &str = "/etc/systemd/system";
 /// How long `systemctl` or `useradd` may take.
 const LIMIT: Millis = Millis::from_secs(30);
 
-/// It needs root for units, releases and nginx's files; what it never needs is taken away.
-const HELPER_TEXT: &str = "# Written by guanka; an edit here is lost at the next update.
-[Unit]
-Description=guanka agent: the half that is root
-Documentation=man:systemd.service(5)
-
-[Service]
-Type=exec
-ExecStart=/opt/guanka/bin/guanka agent --root / --helper
-Restart=always
-RestartSec=1
-KillMode=process
-LimitNOFILE=65536
+/// A unit of guanka's own that is root: what it says for itself, then what root never needs for
+/// guanka's work and so is taken away.
+macro_rules! root_unit {
+    ($own:literal) => {
+        concat!(
+            $own,
+            "LimitNOFILE=65536
 NoNewPrivileges=yes
 ProtectKernelModules=yes
 ProtectKernelLogs=yes
@@ -57,7 +51,27 @@ UMask=0022
 
 [Install]
 WantedBy=multi-user.target
-";
+"
+        )
+    };
+}
+pub(super) use root_unit;
+
+/// It needs root for units, releases and nginx's files.
+const HELPER_TEXT: &str = root_unit!(
+    "# Written by guanka; an edit here is lost at the next update.
+[Unit]
+Description=guanka agent: the half that is root
+Documentation=man:systemd.service(5)
+
+[Service]
+Type=exec
+ExecStart=/opt/guanka/bin/guanka agent --root / --helper
+Restart=always
+RestartSec=1
+KillMode=process
+"
+);
 
 /// It reads what strangers send: logs, answers to probes, messages. It may write its own folder and
 /// its socket's, and nothing else.
@@ -159,9 +173,9 @@ pub fn install(host: &HostRoot, key: Option<&str>) -> io::Result<Done> {
     Ok(done)
 }
 
-/// Starts the agent anew by its unit.
+/// Starts both halves of the agent anew by their units.
 pub(super) fn restart() -> io::Result<()> {
-    systemctl(&["restart", UNIT])
+    systemctl(&["restart", HELPER_UNIT, UNIT])
 }
 
 /// Puts this program in its place; returns whether another one was there.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rustix::process::geteuid;
 
-use super::own_unit::{self, put, put_program, runs_systemd, systemctl};
+use super::own_unit::{self, put, put_program, root_unit, runs_systemd, systemctl};
 use crate::hostroot::HostRoot;
 
 /// The unit's name.
@@ -13,7 +13,8 @@ const UNIT: &str = "guanka-serve.service";
 
 /// It builds what it ships and reaches hosts with root's own keys, so it runs as root and sees
 /// root's home. `KillMode=process`: an agent that it started lives on.
-const TEXT: &str = "# Written by guanka; an edit here is lost at the next update.
+const TEXT: &str = root_unit!(
+    "# Written by guanka; an edit here is lost at the next update.
 [Unit]
 Description=guanka controller
 Documentation=man:systemd.service(5)
@@ -28,23 +29,8 @@ Restart=always
 RestartSec=1
 KillMode=process
 TimeoutStopSec=20
-LimitNOFILE=65536
-NoNewPrivileges=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectClock=yes
-ProtectHostname=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-UMask=0022
-
-[Install]
-WantedBy=multi-user.target
-";
+"
+);
 
 /// Puts this program and the unit in place and starts the controller, anew where anything has
 /// changed. Returns the files that were written.

@@ -10,4 +10,5 @@ pub mod hosts;
 pub mod line;
 pub mod server;
 pub mod ssh;
+mod view;
 pub mod wire;

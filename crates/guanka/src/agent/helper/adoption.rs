@@ -18,10 +18,10 @@ use super::super::adoption::{
     adopted_already, installed_already, not_adopted, not_configured, preview, preview_leaving,
     record,
 };
+use super::super::refusal::refused;
 use super::super::stores::lock;
 use super::super::verb::{AdoptionSeen, Reply};
 use super::arms::{self, refusal};
-use super::place::refused;
 use super::service::Kept;
 use crate::failure::because;
 

@@ -13,7 +13,7 @@ use guanka_world::prove;
 use guanka_world::releases::{PointError, VerifyError};
 use guanka_world::transport::wire::{Answer, FailedKind};
 
-use super::super::effects::could_not;
+use super::super::refusal::could_not;
 use super::super::stores::lock;
 use super::super::verb::{ArmSeen, Program, Reply};
 use super::adoption;

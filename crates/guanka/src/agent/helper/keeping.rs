@@ -14,7 +14,7 @@ use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::own_unit::{self, WorkerUser};
 use guanka_world::{clock, files, hash, process, proxy};
 
-use super::super::service::{Settings, settings_path};
+use super::super::service::Settings;
 use super::super::stores::lock;
 use super::arms;
 use super::service::Kept;
@@ -41,7 +41,7 @@ impl Helper {
         let helper = Self { services: Mutex::default(), worker, host };
         for name in files::folder_names(&helper.host.state())? {
             if let Ok(service) = ServiceName::try_from(name)
-                && settings_path(&helper.host, &service).is_file()
+                && helper.host.settings(&service).is_file()
             {
                 helper.service(&service);
             }

@@ -1,10 +1,11 @@
-//! The helper: the small half of the agent that is root. It does a score of typed verbs for the
+//! The helper: the small half of the agent that is root. It does typed verbs for the
 //! worker, keeps what a host is to be as a document, and refuses an older driver whatever the
 //! worker says.
 
 mod adoption;
 mod arms;
 mod keeping;
+mod output;
 mod place;
 mod reconcile;
 mod revival;
@@ -25,12 +26,11 @@ use guanka_world::transport::server::{Server, Session};
 use guanka_world::transport::wire::Answer;
 use guanka_world::{collect, process};
 
-use super::effects::{could_not, fenced};
+use super::refusal::{could_not, fenced};
 use super::stores::lock;
 use super::verb::{Reply, Verb};
 use arms::refusal;
 use keeping::Helper;
-pub(super) use place::refused;
 use service::Kept;
 
 /// Does the worker's verbs until it is ended; `keeps_worker` starts the worker, and starts it again
@@ -76,7 +76,7 @@ fn answer(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Reply 
             told(place::plan(host, &helper.service(&declared.service), &declared))
         }
         Verb::Output { service, arm, from, unfinished } => {
-            told(super::output::page(host, &service, arm, &from, unfinished))
+            told(output::page(host, &service, arm, &from, unfinished))
         }
         Verb::Verify { service, release } => {
             place::verify(host, &helper.service(&service), &release)

@@ -14,8 +14,8 @@ use guanka_world::transport::server::Session;
 use guanka_world::transport::wire::{Answer, FailedKind};
 use guanka_world::{files, ports, proxy};
 
-use super::super::effects::could_not;
 use super::super::preview;
+use super::super::refusal::{could_not, refused};
 use super::super::stores::lock;
 use super::super::verb::{Reply, View};
 use super::adoption;
@@ -191,15 +191,4 @@ pub(super) fn view(host: &HostRoot, service: &Kept) -> Result<View, Answer> {
     (view.pieces, view.put_back) = lock(&service.wired).found();
     view.drift = super::reconcile::drift(host, service, &desired, &view);
     Ok(view)
-}
-
-pub(in super::super) fn refused(why: Said) -> Answer {
-    Answer::Failed {
-        kind: FailedKind::CouldNot,
-        why,
-        next: Said::new(
-            "什么也没有改动;修好后再试",
-            "nothing was changed; put it right and try again",
-        ),
-    }
 }

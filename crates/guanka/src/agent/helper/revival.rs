@@ -8,7 +8,7 @@ use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::ArmStatus;
 use guanka_world::{clock, files, ports, process};
 
-use super::super::liveness::{past, path};
+use super::super::liveness::past;
 use super::super::verb::{Hung, Reply};
 use super::arms::{self, refusal};
 use super::service::Kept;
@@ -52,7 +52,7 @@ pub(super) fn revive(host: &HostRoot, service: &Kept, hung: Hung) -> Reply {
 }
 
 fn keep(host: &HostRoot, service: &ServiceName, past: &[Restarted]) -> std::io::Result<()> {
-    files::replace(&path(host, service), &serde_json::to_vec(past)?, 0o644)
+    files::replace(&host.restarts(service), &serde_json::to_vec(past)?, 0o644)
 }
 
 #[cfg(test)]

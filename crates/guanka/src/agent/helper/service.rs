@@ -17,8 +17,8 @@ use guanka_world::ports::{self, HeldPort};
 use guanka_world::releases::Store;
 use guanka_world::transport::wire::Answer;
 
-use super::super::effects::could_not;
-use super::super::service::{Settings, settings_path};
+use super::super::refusal::could_not;
+use super::super::service::Settings;
 use super::super::stores::lock;
 use super::wired::Wired;
 
@@ -41,7 +41,7 @@ pub(in super::super) struct Kept {
 impl Kept {
     /// Reads what is stored of a service.
     pub(super) fn load(host: &HostRoot, name: &ServiceName) -> Self {
-        let settings = files::read_text(&settings_path(host, name), 4 << 20)
+        let settings = files::read_text(&host.settings(name), 4 << 20)
             .ok()
             .and_then(|text| serde_json::from_str(&text).ok())
             .map(Arc::new);
@@ -96,7 +96,7 @@ impl Kept {
         files::make_state(host, &self.name)?;
         let text = serde_json::to_vec_pretty(&settings)?;
         // Arguments of the program may hold secrets: root's alone.
-        files::replace(&settings_path(host, &self.name), &text, 0o600)?;
+        files::replace(&host.settings(&self.name), &text, 0o600)?;
         *lock(&self.settings) = Some(Arc::new(settings));
         Ok(())
     }

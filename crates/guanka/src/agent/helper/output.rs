@@ -6,7 +6,7 @@ use guanka_world::hostroot::HostRoot;
 use guanka_world::logs::{self, From, Unfinished};
 use guanka_world::transport::wire::Answer;
 
-use super::effects::could_not;
+use super::super::refusal::could_not;
 
 /// Answers with a page of an arm's output.
 pub(super) fn page(
