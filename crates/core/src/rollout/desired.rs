@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{Arm, Digest};
 use crate::quantity::{Millis, SharePercent};
 use crate::rollout::eject::Ejected;
-use crate::rollout::share::on_disk;
+use crate::rollout::share::{of_candidate, on_disk};
 use crate::say::Said;
 
 /// The version of the document's form.
@@ -176,6 +176,23 @@ impl Desired {
         Some((arm, green))
     }
 
+    /// Returns whether the host puts a difference right by itself. A release that was swapped and
+    /// an arm that somebody started are for people: what runs there was not proven, and nobody's
+    /// requests reach an idle arm. A candidate on a lease never gets more this way: whoever took
+    /// its requests may have had a reason, and its driver, if there is one, orders and proves
+    /// again.
+    pub fn puts_right(&self, drift: &Drift) -> bool {
+        match drift {
+            Drift::Share { wanted, found } => self.leased().is_none_or(|arm| {
+                found.is_some_and(|found| {
+                    of_candidate(arm, *wanted).get() <= of_candidate(arm, found).get()
+                })
+            }),
+            Drift::Stopped { .. } => true,
+            Drift::Runs { .. } | Drift::Release { .. } => false,
+        }
+    }
+
     /// Returns everything in which the host differs from the document, shares first.
     pub fn drift(&self, seen: &Seen) -> Vec<Drift> {
         let mut found = Vec::new();
@@ -198,13 +215,6 @@ impl Desired {
 }
 
 impl Drift {
-    /// Returns whether the host puts it right by itself. A release that was swapped and an arm that
-    /// somebody started are for people: what runs there was not proven, and nobody's requests reach
-    /// an idle arm.
-    pub fn is_put_right(&self) -> bool {
-        matches!(self, Self::Share { .. } | Self::Stopped { .. })
-    }
-
     /// Returns the sentence for people.
     pub fn said(&self) -> Said {
         let percent = |share: &Option<SharePercent>| match share {
@@ -239,7 +249,7 @@ impl Drift {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Admission, CanaryLease, Desired, Drift, NOTES_MAX, Seen};
+    use super::{Admission, CanaryLease, Desired, Drift, NOTES_MAX, Seen, on_disk};
     use crate::name::{Arm, Digest};
     use crate::quantity::{Millis, SharePercent};
 
@@ -296,7 +306,25 @@ mod tests {
         let swapped = Seen { releases: BTreeMap::from([(Arm::Blue, digest('c'))]), ..as_wanted };
         let [drift] = desired.drift(&swapped).try_into().expect("one");
         assert!(matches!(&drift, Drift::Release { arm: Arm::Blue, .. }));
-        assert!(!drift.is_put_right(), "what runs there was not proven");
+        assert!(!desired.puts_right(&drift), "what runs there was not proven");
+    }
+
+    #[test]
+    fn a_candidate_on_a_lease_loses_what_it_got_by_hand_and_never_gets_back_what_it_lost() {
+        for arm in [Arm::Green, Arm::Blue] {
+            let canary =
+                CanaryLease { arm, seq: 4, ttl: Millis::from_secs(30), has_expired: false };
+            let wanted = on_disk(arm, share(10));
+            let leased =
+                Desired { green: Some(wanted), canary: Some(canary), ..Desired::default() };
+            let found =
+                |percent| Drift::Share { wanted, found: Some(on_disk(arm, share(percent))) };
+            let told = [0, 9, 11, 100].map(|percent| leased.puts_right(&found(percent)));
+            assert_eq!(told, [false, false, true, true], "{arm}");
+            assert!(!leased.puts_right(&Drift::Share { wanted, found: None }));
+            let lasting = Desired { canary: None, ..leased };
+            assert!(lasting.puts_right(&found(0)) && lasting.puts_right(&found(100)));
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(super) fn drift(host: &HostRoot, service: &Kept, desired: &Desired, view: &V
 pub(super) fn tick(host: &HostRoot, service: &Kept) {
     // A verb under way changes host and document one after the other.
     let Ok(_doing) = service.doing.try_lock() else { return };
+    service.save(host);
     let Ok(desired) = service.desired() else { return };
     if desired.green.is_none() && desired.arms.is_empty() {
         return;
@@ -41,7 +42,7 @@ pub(super) fn tick(host: &HostRoot, service: &Kept) {
         view.arms.insert(arm, arms::seen(host, service, arm, allotted.of(arm)));
     }
     for drift in drift(host, service, &desired, &view) {
-        let done = drift.is_put_right() && put_right(host, service, &drift);
+        let done = desired.puts_right(&drift) && put_right(host, service, &drift);
         if done {
             let detail = serde_json::json!({ "was": drift });
             service.note(host, "drift-put-right", &detail);

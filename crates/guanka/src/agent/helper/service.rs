@@ -27,6 +27,8 @@ pub(in super::super) struct Kept {
     pub(super) name: ServiceName,
     pub(super) settings: Mutex<Option<Arc<Settings>>>,
     desired: Mutex<Result<Desired, String>>,
+    /// The document on disk is older than the one that counts.
+    unsaved: Mutex<bool>,
     /// When the canary's lease was renewed last; a helper that was started anew gives it its whole
     /// time once more and no longer.
     pub(super) renewed: Mutex<Instant>,
@@ -48,6 +50,7 @@ impl Kept {
         Self {
             settings: Mutex::new(settings),
             desired: Mutex::new(read(host, name)),
+            unsaved: Mutex::default(),
             renewed: Mutex::new(Instant::now()),
             held: Mutex::default(),
             wired: Mutex::default(),
@@ -72,13 +75,31 @@ impl Kept {
         let mut desired = kept.clone().map_err(io::Error::other)?;
         change(&mut desired);
         if kept.as_ref() != Ok(&desired) {
-            files::make_state(host, &self.name)?;
-            let text = serde_json::to_vec_pretty(&desired)?;
-            // No secret in it: the worker reads it as everybody may.
-            files::replace(&host.desired(&self.name), &text, 0o644)?;
+            write(host, &self.name, &desired)?;
             *kept = Ok(desired);
         }
         Ok(())
+    }
+
+    /// Changes the document for something that must be done whatever the disk says: requests taken
+    /// from a candidate. It counts from now on, and is written as soon as it can be.
+    pub(super) fn change_at_once(&self, host: &HostRoot, change: impl FnOnce(&mut Desired)) {
+        {
+            let mut kept = lock(&self.desired);
+            let Ok(desired) = kept.as_mut() else { return };
+            change(desired);
+        }
+        *lock(&self.unsaved) = true;
+        self.save(host);
+    }
+
+    /// Writes what could not be written when it was decided.
+    pub(super) fn save(&self, host: &HostRoot) {
+        let mut unsaved = lock(&self.unsaved);
+        let kept = lock(&self.desired);
+        if let (true, Ok(desired)) = (*unsaved, kept.as_ref()) {
+            *unsaved = write(host, &self.name, desired).is_err();
+        }
     }
 
     /// Notes what was done without being asked.
@@ -133,6 +154,13 @@ impl Kept {
     pub(super) fn store(&self, host: &HostRoot) -> Store {
         Store::new(host, &self.name)
     }
+}
+
+fn write(host: &HostRoot, name: &ServiceName, desired: &Desired) -> io::Result<()> {
+    files::make_state(host, name)?;
+    let text = serde_json::to_vec_pretty(desired)?;
+    // No secret in it: the worker reads it as everybody may.
+    files::replace(&host.desired(name), &text, 0o644)
 }
 
 fn read(host: &HostRoot, name: &ServiceName) -> Result<Desired, String> {
@@ -228,6 +256,24 @@ mod tests {
         assert_eq!(held_when(|_| Some(ArmStatus::Retrying { why: "x".to_owned() })), []);
         assert_eq!(held_when(|_| None), []);
         assert_eq!(held_when(|_| Some(ArmStatus::Stopped)), [Arm::Blue, Arm::Green]);
+    }
+
+    #[test]
+    fn what_must_be_done_counts_at_once_and_is_written_when_it_can_be() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = HostRoot::new(dir.path());
+        let service = Kept::load(&host, &shop());
+        service.change(&host, |desired| desired.epoch = 3).expect("stored");
+        // A folder in the document's place takes no text, whoever writes.
+        std::fs::remove_file(host.desired(&shop())).expect("removed");
+        std::fs::create_dir(host.desired(&shop())).expect("in the way");
+        std::fs::write(host.desired(&shop()).join("x"), "").expect("not empty");
+        assert!(service.change(&host, |desired| desired.epoch = 4).is_err());
+        service.change_at_once(&host, |desired| desired.epoch = 5);
+        assert_eq!(service.desired().expect("known").epoch, 5);
+        std::fs::remove_dir_all(host.desired(&shop())).expect("out of the way");
+        service.save(&host);
+        assert_eq!(Kept::load(&host, &shop()).desired().expect("read").epoch, 5);
     }
 
     #[test]

@@ -50,14 +50,21 @@ fn move_to(
     let green = on_disk(order.candidate, order.share);
     let gets_more = order.share.get() > of_candidate(order.candidate, before).get();
     *lock(&service.renewed) = Instant::now();
-    let first = service.change(host, |desired| {
+    let ordered = |desired: &mut Desired| {
         lease(desired, order);
         desired.ejected = None;
-        if !gets_more {
+    };
+    if !gets_more {
+        // A full disk must not keep requests with a candidate.
+        service.change_at_once(host, |desired| {
+            ordered(desired);
             desired.green = Some(green);
-        }
-    });
-    first.map_err(|error| because(&error))?;
+        });
+        return proxy::share::swap(host, &service.name, green)
+            .map(|_| ())
+            .map_err(|error| error.said());
+    }
+    service.change(host, ordered).map_err(|error| because(&error))?;
     proxy::share::swap(host, &service.name, green).map_err(|error| error.said())?;
     let then = service.change(host, |desired| desired.green = Some(green));
     then.map_err(|error| because(&error))
@@ -173,7 +180,7 @@ fn give_up(host: &HostRoot, service: &Kept, action: &str) {
         return;
     }
     let detail = serde_json::json!({ "arm": arm, "green": green }).to_string();
-    let _ = service.change(host, |desired| {
+    service.change_at_once(host, |desired| {
         desired.give_up_canary();
         desired.note(action, detail);
     });
