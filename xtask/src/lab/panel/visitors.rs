@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// How long one answer may take.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How soon a close that was on its way is met: the request and it cross on the loopback.
+const CROSSING: Duration = Duration::from_millis(20);
 /// The most that is read of one answer.
 const ANSWER_MAX: usize = 1 << 20;
 
@@ -33,6 +35,16 @@ pub(super) struct Met {
     pub(super) failed: u64,
     /// What the first of those saw.
     pub(super) first: Option<String>,
+    /// Requests of those who look first that crossed with the close of their idle connection: it
+    /// came between the look and the write, and no look can be closer. What is cut under way is
+    /// told by the closing visitors, who cannot meet such a close.
+    pub(super) crossed: u64,
+}
+
+/// Why a request came to nothing.
+enum Miss {
+    Failed(String),
+    Crossed,
 }
 
 /// Visitors under way.
@@ -46,6 +58,7 @@ struct Shared {
     stop: AtomicBool,
     requests: AtomicU64,
     failed: AtomicU64,
+    crossed: AtomicU64,
     first: Mutex<Option<String>>,
 }
 
@@ -63,10 +76,16 @@ impl Visitors {
                 let mut due = Instant::now();
                 while !shared.stop.load(Ordering::SeqCst) {
                     shared.requests.fetch_add(1, Ordering::SeqCst);
-                    if let Err(saw) = client.ask() {
-                        shared.failed.fetch_add(1, Ordering::SeqCst);
-                        if let Ok(mut first) = shared.first.lock() {
-                            first.get_or_insert(saw);
+                    match client.ask() {
+                        Ok(()) => {}
+                        Err(Miss::Crossed) => {
+                            shared.crossed.fetch_add(1, Ordering::SeqCst);
+                        }
+                        Err(Miss::Failed(saw)) => {
+                            shared.failed.fetch_add(1, Ordering::SeqCst);
+                            if let Ok(mut first) = shared.first.lock() {
+                                first.get_or_insert(saw);
+                            }
                         }
                     }
                     due += pause;
@@ -85,6 +104,7 @@ impl Visitors {
             requests: self.shared.requests.load(Ordering::SeqCst),
             failed: self.shared.failed.load(Ordering::SeqCst),
             first: self.shared.first.lock().ok().and_then(|first| first.clone()),
+            crossed: self.shared.crossed.load(Ordering::SeqCst),
         }
     }
 
@@ -114,18 +134,23 @@ struct Client {
 }
 
 impl Client {
-    fn ask(&mut self) -> Result<(), String> {
+    fn ask(&mut self) -> Result<(), Miss> {
         if self.class == Class::FinAware && self.open.as_ref().is_some_and(has_ended) {
             self.open = None;
         }
+        let was_open = self.class == Class::FinAware && self.open.is_some();
+        let since = Instant::now();
         let asked = self.try_ask();
         if asked.is_err() || self.class == Class::Closing {
             self.open = None;
         }
         match asked {
             Ok(200) => Ok(()),
-            Ok(status) => Err(format!("status {status}")),
-            Err(error) => Err(error.to_string()),
+            Ok(status) => Err(Miss::Failed(format!("status {status}"))),
+            Err(error) if was_open && is_close(&error) && since.elapsed() < CROSSING => {
+                Err(Miss::Crossed)
+            }
+            Err(error) => Err(Miss::Failed(error.to_string())),
         }
     }
 
@@ -151,6 +176,14 @@ impl Client {
         self.open = stays_open.then_some(stream);
         Ok(status)
     }
+}
+
+/// Returns whether an error is what a closed connection gives.
+fn is_close(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof
+    )
 }
 
 /// Connects; a connect that a signal has interrupted says nothing of the site.
@@ -184,10 +217,16 @@ fn answer(stream: &mut TcpStream) -> io::Result<(u16, bool)> {
         if let Some(found) = whole(&bytes) {
             return Ok(found);
         }
-        let read = stream.read(&mut piece)?;
-        if read == 0 || bytes.len() > ANSWER_MAX {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the connection ended"));
-        }
+        let read = match stream.read(&mut piece) {
+            Ok(read) if read > 0 && bytes.len() <= ANSWER_MAX => read,
+            // An answer that had begun was cut, however that shows.
+            other if !bytes.is_empty() => {
+                let text = format!("an answer cut after {} bytes: {other:?}", bytes.len());
+                return Err(io::Error::new(ErrorKind::InvalidData, text));
+            }
+            Ok(_) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "the connection ended")),
+            Err(error) => return Err(error),
+        };
         bytes.extend_from_slice(&piece[..read]);
     }
 }
