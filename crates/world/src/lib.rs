@@ -24,6 +24,7 @@ pub mod proxy;
 pub mod releases;
 pub mod rotate;
 pub mod signals;
+mod sockets;
 pub mod store;
 pub mod tls;
 pub mod transport;

@@ -11,7 +11,6 @@ use std::sync::{Mutex, PoisonError};
 
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::say::Said;
-use guanka_parse::procnet::{self, State};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -19,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::files;
 use crate::hash;
 use crate::hostroot::HostRoot;
+use crate::sockets;
 
 /// The first port; the range lies below the ephemeral ports of every common kernel.
 const FIRST: u16 = 18000;
@@ -194,13 +194,8 @@ static LAST: Mutex<BTreeMap<u16, u32>> = Mutex::new(BTreeMap::new());
 
 /// Returns the process that listens on a port of the loopback or of any address.
 pub fn owner_of(port: u16) -> Option<Owner> {
-    let sockets: BTreeSet<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|table| procnet::read(&table))
-        .filter(|socket| socket.state == State::Listen && socket.port == port)
-        .map(|socket| format!("socket:[{}]", socket.inode))
-        .collect();
+    let listening = sockets::listening(port).into_iter();
+    let sockets: BTreeSet<String> = listening.map(|inode| format!("socket:[{inode}]")).collect();
     if sockets.is_empty() {
         return None;
     }
@@ -224,12 +219,7 @@ fn walk(sockets: &BTreeSet<String>) -> Option<u32> {
 
 /// Returns how many connections of clients are established to a local port.
 pub fn connections_to(port: u16) -> usize {
-    ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|table| procnet::read(&table))
-        .filter(|socket| socket.state == State::Established && socket.port == port)
-        .count()
+    sockets::connected(port)
 }
 
 /// Returns whether a process has one of these sockets open.
