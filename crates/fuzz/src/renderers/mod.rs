@@ -6,6 +6,7 @@ pub mod json;
 pub mod nginx;
 pub mod page;
 pub mod question;
+pub mod routes;
 pub mod secure_shell;
 pub mod supervisor;
 pub mod unit;
@@ -55,10 +56,14 @@ pub struct Renderer {
 }
 
 /// All of them.
-pub const ALL: [&Renderer; 12] = [
+pub const ALL: [&Renderer; 16] = [
     &nginx::HTTP,
     &nginx::SERVER,
     &nginx::FORMAT,
+    &routes::ROUTES,
+    &routes::METRICS,
+    &routes::SOURCE,
+    &routes::PASSES,
     &unit::UNIT,
     &supervisor::INI,
     &json::PANEL_LIST,
@@ -74,6 +79,10 @@ pub const ALL: [&Renderer; 12] = [
 pub const TARGETS: &[Target] = &[
     target("nginx-http", 2, |tape| fuzz(&nginx::HTTP, tape)),
     target("nginx-server", 2, |tape| fuzz(&nginx::SERVER, tape)),
+    target("nginx-routes", 2, |tape| fuzz(&routes::ROUTES, tape)),
+    target("nginx-metrics", 2, |tape| fuzz(&routes::METRICS, tape)),
+    target("nginx-source", 2, |tape| fuzz(&routes::SOURCE, tape)),
+    target("pass-file", 3, |tape| fuzz(&routes::PASSES, tape)),
     target("unit", 4, |tape| fuzz(&unit::UNIT, tape)),
     target("ini", 4, |tape| fuzz(&supervisor::INI, tape)),
     target("panel-list", 4, |tape| fuzz(&json::PANEL_LIST, tape)),
