@@ -3,6 +3,7 @@
 //! the types it renders does not compile until it has its place here.
 
 pub mod json;
+pub mod markdown;
 pub mod nginx;
 pub mod page;
 pub mod question;
@@ -56,7 +57,7 @@ pub struct Renderer {
 }
 
 /// All of them.
-pub const ALL: [&Renderer; 16] = [
+pub const ALL: [&Renderer; 18] = [
     &nginx::HTTP,
     &nginx::SERVER,
     &nginx::FORMAT,
@@ -73,6 +74,8 @@ pub const ALL: [&Renderer; 16] = [
     &secure_shell::COMMAND,
     &question::QUESTION,
     &page::PAGE,
+    &markdown::MARKDOWN,
+    &markdown::LINES,
 ];
 
 /// Each as a target; those that write more text get fewer cases.
@@ -92,6 +95,8 @@ pub const TARGETS: &[Target] = &[
     target("ssh-command", 4, |tape| fuzz(&secure_shell::COMMAND, tape)),
     target("question", 4, |tape| fuzz(&question::QUESTION, tape)),
     target("page", 2, |tape| fuzz(&page::PAGE, tape)),
+    target("markdown", 2, |tape| fuzz(&markdown::MARKDOWN, tape)),
+    target("report-lines", 2, |tape| fuzz(&markdown::LINES, tape)),
 ];
 
 const fn target(
