@@ -11,8 +11,13 @@ use crate::say::{Lang, Text};
 pub fn render(report: &ReleaseReport, lang: Lang) -> String {
     let mut text = String::new();
     let t = |zh: &'static str, en: &'static str| Text { zh, en }.get(lang);
-    let _ =
-        writeln!(text, "# {} #{} — {}\n", report.service, report.number, inline(report.ending.get(lang)));
+    let _ = writeln!(
+        text,
+        "# {} #{} — {}\n",
+        report.service,
+        report.number,
+        inline(report.ending.get(lang))
+    );
     let release = code(&report.short_release());
     let (revision, began) = (inline(&report.revision), inline(&report.began));
     let _ = writeln!(text, "{release} · {revision} · {began}\n");
@@ -49,14 +54,20 @@ fn details(text: &mut String, report: &ReleaseReport, lang: Lang) {
         let message = inline(finding.message.get(lang));
         let _ = writeln!(text, "\n**{} {}** {message}", finding.code, finding.name);
         for evidence in std::iter::once(&finding.primary).chain(&finding.related) {
-            let _ = writeln!(text, "- {} {}", code(&place(&evidence.from)), inline(evidence.says.get(lang)));
+            let _ = writeln!(
+                text,
+                "- {} {}",
+                code(&place(&evidence.from)),
+                inline(evidence.says.get(lang))
+            );
         }
     }
     if !report.causes.is_empty() {
         let title = Text { zh: "可能的原因", en: "Likely cause" };
         let _ = writeln!(text, "\n## {}\n", title.get(lang));
         for cause in &report.causes {
-            let _ = writeln!(text, "1. {} ({})", inline(cause.says.get(lang)), percent(cause.explains));
+            let _ =
+                writeln!(text, "1. {} ({})", inline(cause.says.get(lang)), percent(cause.explains));
             if let Some(counter) = &cause.counter {
                 let _ = writeln!(text, "   {}", inline(counter.get(lang)));
             }

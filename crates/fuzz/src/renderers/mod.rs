@@ -2,6 +2,7 @@
 //! some of them replaced, reads the text back by rules of its reader and compares; a new field of
 //! the types it renders does not compile until it has its place here.
 
+pub mod draft;
 pub mod json;
 pub mod markdown;
 pub mod nginx;
@@ -57,7 +58,7 @@ pub struct Renderer {
 }
 
 /// All of them.
-pub const ALL: [&Renderer; 18] = [
+pub const ALL: [&Renderer; 19] = [
     &nginx::HTTP,
     &nginx::SERVER,
     &nginx::FORMAT,
@@ -73,6 +74,7 @@ pub const ALL: [&Renderer; 18] = [
     &secure_shell::KEY_LINE,
     &secure_shell::COMMAND,
     &question::QUESTION,
+    &draft::DRAFT,
     &page::PAGE,
     &markdown::MARKDOWN,
     &markdown::LINES,
@@ -94,6 +96,7 @@ pub const TARGETS: &[Target] = &[
     target("key-line", 4, |tape| fuzz(&secure_shell::KEY_LINE, tape)),
     target("ssh-command", 4, |tape| fuzz(&secure_shell::COMMAND, tape)),
     target("question", 4, |tape| fuzz(&question::QUESTION, tape)),
+    target("draft", 1, |tape| fuzz(&draft::DRAFT, tape)),
     target("page", 2, |tape| fuzz(&page::PAGE, tape)),
     target("markdown", 2, |tape| fuzz(&markdown::MARKDOWN, tape)),
     target("report-lines", 2, |tape| fuzz(&markdown::LINES, tape)),

@@ -109,10 +109,7 @@ pub(super) fn intent(words: &Words<'_>, tape: &mut Tape<'_>) -> Result<Intent, T
 }
 
 /// Renders the files and reads one of them.
-pub(super) fn rendered(
-    intent: &Intent,
-    which: usize,
-) -> Result<(Texts, Vec<Directive>), Trouble> {
+pub(super) fn rendered(intent: &Intent, which: usize) -> Result<(Texts, Vec<Directive>), Trouble> {
     let texts = intent.texts().map_err(refused)?;
     let (tree, problems) = guanka_parse::nginx::parse_fragment("rendered", &texts[which]);
     same("the problems", &problems.len(), &0)?;

@@ -3,7 +3,7 @@
 //! installed, changed or removed; a release does neither.
 
 mod backend;
-mod block;
+pub mod block;
 mod control;
 pub mod drift;
 mod install;
