@@ -24,7 +24,7 @@ fn a_short_campaign_finds_nothing_and_sees_both_ends() {
     let outcome = campaign::run(&plan, &mut |_| ());
     assert!(outcome.failures.is_empty(), "{:#?}", outcome.failures);
     assert!(outcome.cases() >= CASES, "{} cases", outcome.cases());
-    // These take everything as it is: a list in JSON, pages, rows, and texts that are always something.
+    // These take everything: a list in JSON, pages, rows, and texts that are always something.
     let takes_all =
         ["panel-list", "page", "markdown", "report-lines", "gomod", "go-source", "rows"];
     for tally in &outcome.tallies {

@@ -47,16 +47,6 @@ pub enum Trouble {
 /// The texts that were written and found to mean the intent.
 pub type Texts = Vec<String>;
 
-/// A renderer.
-pub struct Renderer {
-    /// Its name, the target's too.
-    pub name: &'static str,
-    /// Its fields.
-    pub fields: &'static [Field],
-    /// Renders the values of the fields, in their order; the tape chooses numbers and forms.
-    pub trial: fn(&[&str], &mut Tape<'_>) -> Result<Texts, Trouble>,
-}
-
 /// All of them.
 pub const ALL: [&Renderer; 19] = [
     &nginx::HTTP,
@@ -79,6 +69,16 @@ pub const ALL: [&Renderer; 19] = [
     &markdown::MARKDOWN,
     &markdown::LINES,
 ];
+
+/// A renderer.
+pub struct Renderer {
+    /// Its name, the target's too.
+    pub name: &'static str,
+    /// Its fields.
+    pub fields: &'static [Field],
+    /// Renders the values of the fields, in their order; the tape chooses numbers and forms.
+    pub trial: fn(&[&str], &mut Tape<'_>) -> Result<Texts, Trouble>,
+}
 
 /// Each as a target; those that write more text get fewer cases.
 pub const TARGETS: &[Target] = &[

@@ -1,5 +1,5 @@
-//! nginx's inner locations and the metrics': routes that stream, paths that are closed with who may
-//! ask, where the metrics come from, the users' file. A route's expression is matched with requests.
+//! nginx's inner locations and the metrics': routes that stream, closed paths and who may ask for
+//! them, where the metrics come from, the users' file. Expressions are matched with requests.
 
 use std::path::Path;
 
