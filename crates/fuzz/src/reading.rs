@@ -121,6 +121,57 @@ pub fn ssh_paths(value: &str) -> Option<Vec<String>> {
     if is_ended { paths.iter().map(expanded).collect() } else { None }
 }
 
+/// A piece of a route's expression.
+enum Piece {
+    Letter(char),
+    /// `[^/]+`
+    Part,
+    /// `(?:/|$)`
+    Below,
+    /// `$`
+    End,
+}
+
+/// Returns whether an expression takes a request's path; `None` for one with any other syntax than
+/// that of routes. `/` and letters stand for themselves, and signs behind a backslash.
+pub fn expression_takes(expression: &str, path: &str) -> Option<bool> {
+    let mut rest = expression.strip_prefix('^')?;
+    let mut pieces = Vec::new();
+    while let Some(c) = rest.chars().next() {
+        let (piece, length) = if rest.starts_with("[^/]+") {
+            (Piece::Part, 5)
+        } else if rest.starts_with("(?:/|$)") {
+            (Piece::Below, 7)
+        } else if rest == "$" {
+            (Piece::End, 1)
+        } else if let Some(sign) = rest.strip_prefix('\\').map(|r| r.chars().next()) {
+            let sign = sign.filter(|sign| !sign.is_ascii_alphanumeric())?;
+            (Piece::Letter(sign), 1 + sign.len_utf8())
+        } else if c.is_ascii_alphanumeric() || "/-_~%@".contains(c) {
+            (Piece::Letter(c), 1)
+        } else {
+            return None;
+        };
+        pieces.push(piece);
+        rest = &rest[length..];
+    }
+    Some(takes(&pieces, path))
+}
+
+fn takes(pieces: &[Piece], path: &str) -> bool {
+    let Some((first, later)) = pieces.split_first() else { return true };
+    match first {
+        Piece::Letter(c) => path.strip_prefix(*c).is_some_and(|rest| takes(later, rest)),
+        Piece::Part => {
+            let rest = path.trim_start_matches(|c| c != '/');
+            // The part is followed by `/` or nothing, so the longest one is the only one.
+            rest.len() < path.len() && takes(later, rest)
+        }
+        Piece::Below => path.is_empty() || path.starts_with('/'),
+        Piece::End => path.is_empty(),
+    }
+}
+
 /// Returns the tags of a page with their attributes, in order.
 pub fn html_tags(page: &str) -> Vec<&str> {
     let tags = page.split('<').skip(1);

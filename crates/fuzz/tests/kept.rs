@@ -24,8 +24,9 @@ fn a_short_campaign_finds_nothing_and_sees_both_ends() {
     let outcome = campaign::run(&plan, &mut |_| ());
     assert!(outcome.failures.is_empty(), "{:#?}", outcome.failures);
     assert!(outcome.cases() >= CASES, "{} cases", outcome.cases());
-    // These take everything as it is: a list in JSON, a page, and texts that are always something.
-    let takes_all = ["panel-list", "page", "gomod", "go-source"];
+    // These take everything: a list in JSON, pages, rows, and texts that are always something.
+    let takes_all =
+        ["panel-list", "page", "markdown", "report-lines", "gomod", "go-source", "rows"];
     for tally in &outcome.tallies {
         let is_two_sided = tally.whole >= 10 && tally.refused >= 10;
         assert!(is_two_sided || takes_all.contains(&tally.target), "{tally:?}");

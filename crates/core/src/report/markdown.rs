@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::html::place;
+use super::inline::{cell, code, inline};
 use super::release::{ReleaseReport, percent, seconds};
 use crate::say::{Lang, Text};
 
@@ -10,11 +11,17 @@ use crate::say::{Lang, Text};
 pub fn render(report: &ReleaseReport, lang: Lang) -> String {
     let mut text = String::new();
     let t = |zh: &'static str, en: &'static str| Text { zh, en }.get(lang);
-    let _ =
-        writeln!(text, "# {} #{} — {}\n", report.service, report.number, report.ending.get(lang));
-    let release = report.short_release();
-    let _ = writeln!(text, "`{release}` · {} · {}\n", report.revision, report.began);
-    let _ = writeln!(text, "- {}: {}", t("用户流量", "traffic"), report.traffic.get(lang));
+    let _ = writeln!(
+        text,
+        "# {} #{} — {}\n",
+        report.service,
+        report.number,
+        inline(report.ending.get(lang))
+    );
+    let release = code(&report.short_release());
+    let (revision, began) = (inline(&report.revision), inline(&report.began));
+    let _ = writeln!(text, "{release} · {revision} · {began}\n");
+    let _ = writeln!(text, "- {}: {}", t("用户流量", "traffic"), inline(report.traffic.get(lang)));
     if let Some(ms) = report.first_traffic_ms {
         let _ =
             writeln!(text, "- {}: {}", t("提交到首个请求", "commit to first traffic"), seconds(ms));
@@ -23,7 +30,7 @@ pub fn render(report: &ReleaseReport, lang: Lang) -> String {
         let _ =
             writeln!(text, "- {}: {failed}", t("因切换失败的请求", "requests failed by a switch"));
     }
-    let _ = writeln!(text, "- {}: `{}`\n", t("下一步", "next"), report.next.get(lang));
+    let _ = writeln!(text, "- {}: {}\n", t("下一步", "next"), code(report.next.get(lang)));
     let _ = writeln!(
         text,
         "| {} | {} | {} | |",
@@ -44,19 +51,25 @@ pub fn render(report: &ReleaseReport, lang: Lang) -> String {
 
 fn details(text: &mut String, report: &ReleaseReport, lang: Lang) {
     for finding in &report.findings {
-        let _ =
-            writeln!(text, "\n**{} {}** {}", finding.code, finding.name, finding.message.get(lang));
+        let message = inline(finding.message.get(lang));
+        let _ = writeln!(text, "\n**{} {}** {message}", finding.code, finding.name);
         for evidence in std::iter::once(&finding.primary).chain(&finding.related) {
-            let _ = writeln!(text, "- `{}` {}", place(&evidence.from), evidence.says.get(lang));
+            let _ = writeln!(
+                text,
+                "- {} {}",
+                code(&place(&evidence.from)),
+                inline(evidence.says.get(lang))
+            );
         }
     }
     if !report.causes.is_empty() {
         let title = Text { zh: "可能的原因", en: "Likely cause" };
         let _ = writeln!(text, "\n## {}\n", title.get(lang));
         for cause in &report.causes {
-            let _ = writeln!(text, "1. {} ({})", cause.says.get(lang), percent(cause.explains));
+            let _ =
+                writeln!(text, "1. {} ({})", inline(cause.says.get(lang)), percent(cause.explains));
             if let Some(counter) = &cause.counter {
-                let _ = writeln!(text, "   {}", counter.get(lang));
+                let _ = writeln!(text, "   {}", inline(counter.get(lang)));
             }
         }
     }
@@ -64,15 +77,10 @@ fn details(text: &mut String, report: &ReleaseReport, lang: Lang) {
         let verdict = judgement.verdict.title().get(lang);
         let _ = writeln!(text, "\n## {} — {verdict}\n", judgement.gate.title().get(lang));
         for objective in &judgement.objectives {
-            let _ = writeln!(text, "- {}", objective.sentence.get(lang));
+            let _ = writeln!(text, "- {}", inline(objective.sentence.get(lang)));
         }
         for warning in &judgement.warnings {
-            let _ = writeln!(text, "- ⚠ {}", warning.get(lang));
+            let _ = writeln!(text, "- ⚠ {}", inline(warning.get(lang)));
         }
     }
-}
-
-/// Keeps a text inside its table cell.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
 }

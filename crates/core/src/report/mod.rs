@@ -6,6 +6,7 @@ pub mod chart;
 pub mod check;
 pub mod explanation;
 pub mod html;
+mod inline;
 pub mod markdown;
 pub mod release;
 pub mod text;

@@ -2,6 +2,7 @@
 //! user's own line first, what state traffic is in, and a command last.
 
 use super::html::place;
+use super::inline::one_line;
 use super::release::{ReleaseReport, percent, seconds};
 use crate::rollout::verdict::Verdict;
 use crate::say::{Lang, Text};
@@ -51,5 +52,5 @@ pub fn render(report: &ReleaseReport, lang: Lang) -> Vec<String> {
     }
     lines.push(format!("  {}: {}", t("用户流量", "traffic"), report.traffic.get(lang)));
     lines.push(format!("  {}: {}", t("下一步", "next"), report.next.get(lang)));
-    lines
+    lines.iter().map(|line| one_line(line)).collect()
 }

@@ -147,7 +147,7 @@ impl Desired {
     /// Adds a note of what the host did by itself.
     pub fn note(&mut self, action: &str, detail: String) {
         self.notes.push(Note { number: self.next_note, action: action.to_owned(), detail });
-        self.next_note += 1;
+        self.next_note = self.next_note.saturating_add(1);
         if self.notes.len() > NOTES_MAX {
             self.notes.remove(0);
         }

@@ -5,6 +5,7 @@
 mod binaries;
 mod configuration;
 mod lines;
+mod records;
 mod source;
 mod texts;
 
@@ -28,6 +29,10 @@ pub const TARGETS: &[Target] = &[
     target("nginx-version", 3, lines::nginx_version),
     target("names", 6, lines::names),
     target("frames", 3, lines::frames),
+    target("rows", 3, records::rows),
+    target("desired", 3, records::desired),
+    target("known-hosts", 3, records::known_hosts),
+    target("rewrite-file", 3, records::rewrite_file),
     target("elf", 4, binaries::elf),
     target("build-info", 4, binaries::build_info),
 ];

@@ -34,6 +34,8 @@ pub const ARM_FILE: Renderer = Renderer {
         Field { name: "user", plain: "gk_shop_prod", frame: "a{}" },
         Field { name: "data folder", plain: "/srv/data", frame: "/srv/{}/data" },
         Field { name: "launcher", plain: "/opt/guanka/bin/guanka", frame: "/opt/{}/guanka" },
+        Field { name: "folder", plain: "/srv/shop", frame: "/srv/{}/shop" },
+        Field { name: "credential", plain: "db", frame: "d{}" },
     ],
     trial: arm_file,
 };
@@ -76,11 +78,13 @@ fn panel_list(values: &[&str], tape: &mut Tape<'_>) -> Result<Texts, Trouble> {
 }
 
 fn arm_file(values: &[&str], tape: &mut Tape<'_>) -> Result<Texts, Trouble> {
-    let &[app, env, program, arg, variable, value, user, data_dir, launcher] = values else {
-        return Err(refused("nine values"));
+    let &[app, env, program, arg, variable, value, user, data_dir, launcher, folder, credential] =
+        values
+    else {
+        return Err(refused("eleven values"));
     };
-    let words =
-        ArmWords { app, env, program, arg, variable, value, user, data_dir, launcher, ..PLAIN };
+    let words = ArmWords { app, env, program, arg, variable, value, user, ..PLAIN };
+    let words = ArmWords { data_dir, launcher, folder, credential, ..words };
     let spec = arm(&words, tape)?;
     let text = serde_json::to_string_pretty(&spec).map_err(refused)?;
     let found: ArmSpec = serde_json::from_str(&text)

@@ -2,10 +2,13 @@
 //! some of them replaced, reads the text back by rules of its reader and compares; a new field of
 //! the types it renders does not compile until it has its place here.
 
+pub mod draft;
 pub mod json;
+pub mod markdown;
 pub mod nginx;
 pub mod page;
 pub mod question;
+pub mod routes;
 pub mod secure_shell;
 pub mod supervisor;
 pub mod unit;
@@ -44,6 +47,29 @@ pub enum Trouble {
 /// The texts that were written and found to mean the intent.
 pub type Texts = Vec<String>;
 
+/// All of them.
+pub const ALL: [&Renderer; 19] = [
+    &nginx::HTTP,
+    &nginx::SERVER,
+    &nginx::FORMAT,
+    &routes::ROUTES,
+    &routes::METRICS,
+    &routes::SOURCE,
+    &routes::PASSES,
+    &unit::UNIT,
+    &supervisor::INI,
+    &json::PANEL_LIST,
+    &json::ARM_FILE,
+    &json::MESSAGE,
+    &secure_shell::KEY_LINE,
+    &secure_shell::COMMAND,
+    &question::QUESTION,
+    &draft::DRAFT,
+    &page::PAGE,
+    &markdown::MARKDOWN,
+    &markdown::LINES,
+];
+
 /// A renderer.
 pub struct Renderer {
     /// Its name, the target's too.
@@ -54,26 +80,14 @@ pub struct Renderer {
     pub trial: fn(&[&str], &mut Tape<'_>) -> Result<Texts, Trouble>,
 }
 
-/// All of them.
-pub const ALL: [&Renderer; 12] = [
-    &nginx::HTTP,
-    &nginx::SERVER,
-    &nginx::FORMAT,
-    &unit::UNIT,
-    &supervisor::INI,
-    &json::PANEL_LIST,
-    &json::ARM_FILE,
-    &json::MESSAGE,
-    &secure_shell::KEY_LINE,
-    &secure_shell::COMMAND,
-    &question::QUESTION,
-    &page::PAGE,
-];
-
 /// Each as a target; those that write more text get fewer cases.
 pub const TARGETS: &[Target] = &[
     target("nginx-http", 2, |tape| fuzz(&nginx::HTTP, tape)),
     target("nginx-server", 2, |tape| fuzz(&nginx::SERVER, tape)),
+    target("nginx-routes", 2, |tape| fuzz(&routes::ROUTES, tape)),
+    target("nginx-metrics", 2, |tape| fuzz(&routes::METRICS, tape)),
+    target("nginx-source", 2, |tape| fuzz(&routes::SOURCE, tape)),
+    target("pass-file", 3, |tape| fuzz(&routes::PASSES, tape)),
     target("unit", 4, |tape| fuzz(&unit::UNIT, tape)),
     target("ini", 4, |tape| fuzz(&supervisor::INI, tape)),
     target("panel-list", 4, |tape| fuzz(&json::PANEL_LIST, tape)),
@@ -82,7 +96,10 @@ pub const TARGETS: &[Target] = &[
     target("key-line", 4, |tape| fuzz(&secure_shell::KEY_LINE, tape)),
     target("ssh-command", 4, |tape| fuzz(&secure_shell::COMMAND, tape)),
     target("question", 4, |tape| fuzz(&question::QUESTION, tape)),
+    target("draft", 1, |tape| fuzz(&draft::DRAFT, tape)),
     target("page", 2, |tape| fuzz(&page::PAGE, tape)),
+    target("markdown", 2, |tape| fuzz(&markdown::MARKDOWN, tape)),
+    target("report-lines", 2, |tape| fuzz(&markdown::LINES, tape)),
 ];
 
 const fn target(

@@ -55,7 +55,7 @@ pub const SERVER: Renderer = Renderer {
 pub const FORMAT: Renderer = Renderer { name: "nginx-format", fields: &[], trial: format };
 
 /// What the three files say beside the services' names.
-struct Words<'a> {
+pub(super) struct Words<'a> {
     app: &'a str,
     env: &'a str,
     cookie: &'a str,
@@ -65,7 +65,7 @@ struct Words<'a> {
     site_format: &'a str,
 }
 
-const PLAIN: Words<'static> = Words {
+pub(super) const PLAIN: Words<'static> = Words {
     app: "shop-api",
     env: "prod",
     cookie: "sid",
@@ -76,7 +76,7 @@ const PLAIN: Words<'static> = Words {
 };
 
 /// Builds an intent; every field of the type stands here.
-fn intent(words: &Words<'_>, tape: &mut Tape<'_>) -> Result<Intent, Trouble> {
+pub(super) fn intent(words: &Words<'_>, tape: &mut Tape<'_>) -> Result<Intent, Trouble> {
     let path = |text: &str| PlainPath::new(Path::new(text)).map_err(refused);
     let site_log = SiteLog::of(&[words.site_log, words.site_format]);
     Ok(Intent {
@@ -94,7 +94,10 @@ fn intent(words: &Words<'_>, tape: &mut Tape<'_>) -> Result<Intent, Trouble> {
         live: path(words.live)?,
         access_log: path(words.access_log)?,
         site_logs: vec![site_log.ok_or_else(|| refused("this log is not written on"))?],
-        forwarded_proto: ForwardedProto::Scheme,
+        forwarded_proto: match tape.below(2) {
+            0 => ForwardedProto::Scheme,
+            _ => ForwardedProto::Https,
+        },
         streams: Vec::new(),
         stream_timeout: Millis(1 + tape.number() % 100_000),
         debug: Guard::default(),
@@ -106,7 +109,7 @@ fn intent(words: &Words<'_>, tape: &mut Tape<'_>) -> Result<Intent, Trouble> {
 }
 
 /// Renders the files and reads one of them.
-fn rendered(intent: &Intent, which: usize) -> Result<(Texts, Vec<Directive>), Trouble> {
+pub(super) fn rendered(intent: &Intent, which: usize) -> Result<(Texts, Vec<Directive>), Trouble> {
     let texts = intent.texts().map_err(refused)?;
     let (tree, problems) = guanka_parse::nginx::parse_fragment("rendered", &texts[which]);
     same("the problems", &problems.len(), &0)?;
@@ -114,7 +117,7 @@ fn rendered(intent: &Intent, which: usize) -> Result<(Texts, Vec<Directive>), Tr
 }
 
 /// Returns a directive's words.
-fn words(directive: &Directive) -> Vec<&str> {
+pub(super) fn words(directive: &Directive) -> Vec<&str> {
     std::iter::once(&directive.name).chain(&directive.args).map(String::as_str).collect()
 }
 
@@ -182,6 +185,12 @@ fn server(values: &[&str], tape: &mut Tape<'_>) -> Result<Texts, Trouble> {
     same("the share's file", &of("if"), &vec![vec!["if", "(-f", file.as_str()]])?;
     let upstream = format!("http://guanka_{}_$guanka_arm", intent.service.underscored());
     same("the upstream", &of("proxy_pass"), &vec![vec!["proxy_pass", upstream.as_str()]])?;
+    let scheme = match intent.forwarded_proto {
+        ForwardedProto::Scheme => "$scheme",
+        ForwardedProto::Https => "https",
+    };
+    let told = ["proxy_set_header", "X-Forwarded-Proto", scheme].to_vec();
+    same("what the program is told", &of("proxy_set_header").contains(&told), &true)?;
     let size = intent.upload_max.0.to_string();
     let meant = vec![vec!["client_max_body_size", size.as_str()]];
     same("the largest body", &of("client_max_body_size"), &meant)?;

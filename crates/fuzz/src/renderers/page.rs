@@ -29,7 +29,7 @@ pub const PAGE: Renderer = Renderer {
 };
 
 /// Builds a report; every field of the type stands here.
-fn report(values: &[&str]) -> Result<ReleaseReport, Trouble> {
+pub(super) fn report(values: &[&str]) -> Result<ReleaseReport, Trouble> {
     let &[release, revision, ending, began, step, says, cause, counter, traffic, next] = values
     else {
         return Err(refused("ten values"));

@@ -16,7 +16,9 @@ const GROUND: &str = "/var/tmp/guanka-fuzz";
 pub(crate) fn hold(renderer: &str, values: &[String], texts: &Texts) -> Result<(), String> {
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
     match (renderer, values.as_slice()) {
-        ("nginx-http" | "nginx-format", _) => nginx(&[], texts),
+        ("nginx-http" | "nginx-format" | "nginx-routes" | "nginx-metrics", _) => nginx(&[], texts),
+        ("nginx-source", [_, _, _, _, authority]) => with_authority(authority, texts),
+        ("draft", _) => draft(&texts[0]),
         ("nginx-server", [_, _, _, log, site, _]) => nginx(&[log, site], texts),
         ("unit", values) => unit(values, texts),
         ("ini", values) => ini(values, texts),
@@ -24,7 +26,8 @@ pub(crate) fn hold(renderer: &str, values: &[String], texts: &Texts) -> Result<(
         ("key-line", _) => key_line(&texts[0]),
         ("ssh-command", [target, key, known]) => ssh(target, key, known, &texts[0]),
         ("question", values) => question(values, &texts[0]),
-        ("page", _) => Ok(()),
+        // Read by rules of their own, or by a reader of CommonMark, already.
+        ("page" | "markdown" | "report-lines" | "pass-file", _) => Ok(()),
         (other, _) => Err(format!("{other} has no reader")),
     }
 }
@@ -106,6 +109,35 @@ fn nginx(logs: &[&str], texts: &Texts) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// nginx reads the authority's certificates when it is tested, so there must be some.
+fn with_authority(authority: &str, texts: &Texts) -> Result<(), String> {
+    const OF_THE_SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
+    if there(OF_THE_SYSTEM).is_none() || !authority.starts_with(GROUND) {
+        return Ok(());
+    }
+    let parent = Path::new(authority).parent().expect("below the ground");
+    fs::create_dir_all(parent).map_err(|error| error.to_string())?;
+    fs::copy(OF_THE_SYSTEM, authority).map_err(|error| error.to_string())?;
+    nginx(&[], texts)
+}
+
+/// Python's reader of TOML finds tables where the draft has them.
+fn draft(text: &str) -> Result<(), String> {
+    if there("/usr/lib/python3.11/tomllib").is_none() {
+        return Ok(());
+    }
+    let script =
+        "import json, sys, tomllib\nprint(json.dumps(list(tomllib.load(sys.stdin.buffer))))";
+    let mut command = Command::new("/usr/bin/python3");
+    let told = said(command.args(["-c", script]), text)?;
+    let read: Value = serde_json::from_str(&told).map_err(|error| error.to_string())?;
+    let meant: Vec<&str> = match text.contains("\n[process]") {
+        true => vec!["app", "build", "env", "proxy", "process", "slo", "gates"],
+        false => vec!["app", "build", "env", "proxy", "slo", "gates"],
+    };
+    if read == json!(meant) { Ok(()) } else { Err(format!("Python reads {read} in {text}")) }
 }
 
 /// systemd's checker says what it understood when it is asked for everything.

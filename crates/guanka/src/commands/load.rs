@@ -248,7 +248,7 @@ fn live(terminal: &Terminal, progress: &Progress) {
              waiting {backlog}"
         ),
     );
-    let _ = write!(std::io::stderr(), "\r\x1b[K{}", terminal.said(&said));
+    let _ = write!(std::io::stderr(), "\r\x1b[K{}", terminal.harmless(terminal.said(&said)));
 }
 
 #[cfg(test)]

@@ -91,7 +91,8 @@ impl Screen {
         if self.terminal.json || said.en == "begun" {
             return;
         }
-        let line = format!("{:6.1}s    {}", at.as_secs_f64(), self.terminal.said(said));
+        let text = self.terminal.harmless(self.terminal.said(said));
+        let line = format!("{:6.1}s    {text}", at.as_secs_f64());
         let mut moving = self.moving();
         if self.is_live {
             self.wipe(&mut moving);

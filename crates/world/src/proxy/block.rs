@@ -8,13 +8,13 @@ const BEGIN: &str = "# guanka begin ";
 const END: &str = "# guanka end ";
 
 /// Returns a file's text with the service's block in front, in place of an older one.
-pub(super) fn with(text: &str, service: &ServiceName, own: &str) -> String {
+pub fn with(text: &str, service: &ServiceName, own: &str) -> String {
     let rest = without(text, service);
     format!("{BEGIN}{service}\n{}\n{END}{service}\n{rest}", own.trim_end())
 }
 
 /// Returns a file's text as it is without the service's block.
-pub(super) fn without(text: &str, service: &ServiceName) -> String {
+pub fn without(text: &str, service: &ServiceName) -> String {
     match bounds(text, service) {
         Some((from, to)) => format!("{}{}", &text[..from], &text[to..]),
         None => text.to_owned(),
@@ -22,17 +22,17 @@ pub(super) fn without(text: &str, service: &ServiceName) -> String {
 }
 
 /// Returns guanka's part of a text: the block where there is one, else all of it.
-pub(super) fn own_part<'a>(text: &'a str, service: &ServiceName) -> &'a str {
+pub fn own_part<'a>(text: &'a str, service: &ServiceName) -> &'a str {
     bounds(text, service).map_or(text, |(from, to)| &text[from..to])
 }
 
 /// Returns whether a text has the service's block.
-pub(super) fn is_in(text: &str, service: &ServiceName) -> bool {
+pub fn is_in(text: &str, service: &ServiceName) -> bool {
     bounds(text, service).is_some()
 }
 
 /// Returns the first service that has a block in a text.
-pub(super) fn owner(text: &str) -> Option<&str> {
+pub fn owner(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix(BEGIN)).map(str::trim_end)
 }
 

@@ -3,7 +3,7 @@
 //! installed, changed or removed; a release does neither.
 
 mod backend;
-mod block;
+pub mod block;
 mod control;
 pub mod drift;
 mod install;
@@ -12,6 +12,7 @@ mod location;
 mod pending;
 pub mod reach;
 mod render;
+mod request_path;
 pub mod share;
 mod site;
 mod text;
@@ -26,6 +27,6 @@ pub use reach::{Way, ways};
 pub use render::{Intent, Key, LOG_FIELDS, NONCE_HEADER};
 pub use site::{Consent, LocationForm, SiteError, SiteLog};
 pub use wiring::{
-    PlannedFile, Readers, Wiring, WiringError, access_log_of, access_log_planned, plan, plan_with,
-    reopen_logs, services,
+    PlannedFile, Readers, Wiring, WiringError, access_log_of, access_log_planned, passwords, plan,
+    plan_with, reopen_logs, services,
 };

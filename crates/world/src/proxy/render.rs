@@ -94,6 +94,7 @@ impl Intent {
     /// Returns the texts in the order they are written: log format, http level, server level. Each
     /// was parsed back and is what was meant.
     pub fn texts(&self) -> Result<[String; 3], String> {
+        super::request_path::check(self).map_err(|error| error.to_string())?;
         let common = "guanka: the log format of all services, written by guanka";
         let own = comment(&self.service);
         Ok([

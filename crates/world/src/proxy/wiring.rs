@@ -14,6 +14,7 @@ use super::control::Nginx;
 use super::install::worker;
 use super::listen::Listen;
 use super::render::{Intent, Key};
+use super::request_path;
 use super::site::{self, Consent, LocationForm, Place, Site, SiteError};
 use crate::hostroot::HostRoot;
 use crate::plain::{CookieName, PlainError, PlainPath};
@@ -145,6 +146,7 @@ pub fn plan_with(
         .then(|| pass_path(host, &nginx, service));
     let intent = intent(host, &nginx, (service, proxy, ports), &site, (&access_log, &pass_file))?;
     let paths = [format_path(&nginx), http_path(&nginx, service), site.extension.clone()];
+    request_path::check(&intent)?;
     let texts = intent.texts().map_err(WiringError::ReadBack)?;
     let is_block = |path: &Path| site.place == Place::Block && path == site.extension;
     let files = paths.into_iter().zip(texts).map(|(path, mut text)| {
@@ -218,7 +220,8 @@ pub(super) fn pass_path(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -
     }
 }
 
-fn passwords(users: &[PasswordLine]) -> String {
+/// Returns the text of the file with the users of closed paths.
+pub fn passwords(users: &[PasswordLine]) -> String {
     users.iter().map(|line| format!("{}\n", line.reveal())).collect()
 }
 

@@ -101,17 +101,27 @@ fn learn_into(
 
 /// Adds a host's keys to guanka's own file of known hosts.
 pub fn trust_key(known_hosts: &Path, lines: &str) -> io::Result<()> {
-    let mut text = match files::read_text(known_hosts, 4 << 20) {
+    let text = match files::read_text(known_hosts, 4 << 20) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         other => other?,
     };
-    for line in lines.lines().filter(|line| !line.trim().is_empty()) {
-        if !text.lines().any(|known| known == line) {
+    files::replace(known_hosts, with_keys(&text, lines).as_bytes(), 0o600)
+}
+
+/// Returns a file of known hosts with the keys that it lacks, each on a line of its own.
+pub fn with_keys(known: &str, lines: &str) -> String {
+    let mut text = known.to_owned();
+    for line in lines.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        if !text.lines().any(|known| known.trim_end() == line) {
+            // A last line that a person's editor left open would become one with the new one.
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
             text.push_str(line);
             text.push('\n');
         }
     }
-    files::replace(known_hosts, text.as_bytes(), 0o600)
+    text
 }
 
 /// Makes the key that logs in to talk to one host's agent; returns its public half.
@@ -192,7 +202,7 @@ pub fn is_unknown_key(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{received, trust_key};
+    use super::{received, trust_key, with_keys};
 
     #[test]
     fn only_a_name_of_mktemps_is_taken_back() {
@@ -212,5 +222,6 @@ mod tests {
         trust_key(&file, "h ssh-ed25519 AAAA\n\ng ssh-rsa BBBB\n").expect("written");
         let text = std::fs::read_to_string(&file).expect("there");
         assert_eq!(text, "h ssh-ed25519 AAAA\ng ssh-rsa BBBB\n");
+        assert_eq!(with_keys("h a", "g b"), "h a\ng b\n");
     }
 }

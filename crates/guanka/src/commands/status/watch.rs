@@ -73,7 +73,8 @@ impl Last {
             0 => String::new(),
             rows => format!("\x1b[{rows}A"),
         };
-        terminal.line(&format!("{back}\x1b[J\x1b[?7l{}\x1b[?7h", lines.join("\n")));
+        let picture = terminal.harmless(&lines.join("\n"));
+        terminal.draw(&format!("{back}\x1b[J\x1b[?7l{picture}\x1b[?7h"));
         self.rows = lines.len();
         self.shown = lines;
         self.keys.clear();
