@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use guanka_core::name::ServiceName;
@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::clock;
 use crate::hostroot::HostRoot;
+use crate::obstacle::at;
 
 /// How long a lock is waited for: the longest holder is one nginx install with its reload, and the
 /// next one says who is busy instead of hanging.
@@ -32,7 +33,8 @@ impl Lock {
     /// Takes the lock, waiting for another holder no longer than a limit.
     pub fn hold_within(path: &Path, limit: Millis) -> io::Result<Self> {
         let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let file = options.open(path).map_err(at(path))?;
         let taken = clock::wait_for(limit, Millis(5), || {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Err(e) if e == rustix::io::Errno::WOULDBLOCK => None,
@@ -50,14 +52,26 @@ impl Lock {
     }
 }
 
-/// Makes a folder and those above it; its own mode is set explicitly, whatever the umask.
+/// Makes a folder and those above it; its own mode is set explicitly, whatever the umask. One that
+/// is as it should be is not touched: it may lie on a disk that takes nothing.
 pub fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     if !path.is_dir() {
-        fs::create_dir_all(path)?;
-        sync_parent(path)?;
+        fs::create_dir_all(path).and_then(|()| sync_parent(path)).map_err(at(path))?;
     }
-    let permissions: fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
-    fs::set_permissions(path, permissions)
+    if fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o7777 == mode) {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(at(path))
+}
+
+/// Finds out whether a folder takes a new file: writes one of this size, syncs it, removes it.
+pub fn takes(folder: &Path, bytes: usize) -> io::Result<()> {
+    let trial = folder.join(".trial");
+    remove(&trial).map_err(at(folder))?;
+    let written = write_synced(&trial, &vec![0; bytes], 0o600).map_err(at(folder));
+    // What a full disk took of it must not fill it further.
+    let removed = remove(&trial).map_err(at(folder));
+    written.and(removed)
 }
 
 /// Makes the places that nginx workers must be able to look through: `/var/lib/guanka` and a
@@ -93,18 +107,19 @@ pub fn replace_for_group(
     });
     if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
         let _ = fs::remove_file(&beside);
-        return Err(error);
+        return Err(at(path)(error));
     }
-    sync_parent(path)
+    sync_parent(path).map_err(at(path))
 }
 
 /// Points a symbolic link somewhere else in one step.
 pub fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     clear_beside(link)?;
     let beside = beside(link)?;
-    symlink(target, &beside)?;
-    fs::rename(&beside, link)?;
-    sync_parent(link)
+    symlink(target, &beside)
+        .and_then(|()| fs::rename(&beside, link))
+        .and_then(|()| sync_parent(link))
+        .map_err(at(link))
 }
 
 /// Reads a text file of at most `most` bytes; what is not UTF-8 is replaced.
@@ -118,6 +133,20 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Returns what was appended to a text file since it had a size, at most `most` bytes of it.
+pub fn appended(path: &Path, since: u64, most: u64) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    io::Seek::seek(&mut file, io::SeekFrom::Start(since))?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Returns a file's size; one that is not there has none.
+pub fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |found| found.len())
 }
 
 /// Reads a file of at most `most` bytes.
@@ -212,10 +241,9 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
 
 /// Removes what an interrupted `replace` of this path may have left beside it.
 pub fn clear_beside(path: &Path) -> io::Result<()> {
-    match fs::remove_file(beside(path)?) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
+    let beside = beside(path)?;
+    // A read-only disk refuses the removal even of what is not there.
+    if exists(&beside) { remove(&beside).map_err(at(path)) } else { Ok(()) }
 }
 
 /// Returns the hidden name beside a path under which its next content is prepared. It begins with a

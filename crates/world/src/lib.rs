@@ -15,6 +15,7 @@ pub mod interrupt;
 pub mod load;
 pub mod logs;
 pub mod managers;
+pub mod obstacle;
 pub mod plain;
 pub mod ports;
 pub mod probe;

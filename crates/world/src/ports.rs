@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::files;
 use crate::hash;
 use crate::hostroot::HostRoot;
+use crate::obstacle;
 use crate::sockets;
 
 /// The first port; the range lies below the ephemeral ports of every common kernel.
@@ -249,7 +250,7 @@ fn load(host: &HostRoot) -> Result<(Map<String, Value>, Ports), PortError> {
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
-        Err(e) => return Err(e.into()),
+        Err(e) => return Err(obstacle::at(&path)(e).into()),
     };
     let whole: Map<String, Value> = serde_json::from_slice(&bytes).map_err(damaged)?;
     let ports = match whole.get(KEY) {
@@ -285,7 +286,7 @@ impl PortError {
             Self::Taken { port, owner: None } => format!("端口 {port} 已被占用"),
             Self::NoneFree => "18000-18999 中已没有两个空闲端口".to_owned(),
             Self::Damaged { path, why } => format!("{} 已损坏:{why}", path.display()),
-            Self::Io(error) => error.to_string(),
+            Self::Io(error) => return obstacle::said(error),
         };
         Said::new(zh, self.to_string())
     }

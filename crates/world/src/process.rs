@@ -10,6 +10,7 @@ use rustix::process::pidfd_send_signal;
 use rustix::process::{Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open};
 
 use crate::clock;
+use crate::obstacle;
 
 /// The most a child may print on each stream before the rest is dropped (4 MiB: the longest
 /// compiler error output worth showing).
@@ -163,14 +164,14 @@ pub fn start_detached(
     program: &std::path::Path,
     arguments: &[&std::ffi::OsStr],
     log: &std::path::Path,
-) -> io::Result<u32> {
+) -> io::Result<Child> {
     let mut command = Command::new(program);
     command.args(arguments).envs(SPARING);
-    let out = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+    let out = std::fs::OpenOptions::new().create(true).append(true).open(log);
+    let out = out.map_err(obstacle::at(log))?;
     let err = out.try_clone()?;
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn()?;
-    Ok(child.id())
+    command.stdin(Stdio::null()).stdout(out).stderr(err).spawn()
 }
 
 /// Waits for a child to end; one that is late is killed.

@@ -18,7 +18,7 @@ use guanka_world::transport::wire::{
 use guanka_world::{clock, files, process, prove, proxy};
 
 use super::hands::UNFIT;
-use super::refusal::{could_not, fenced};
+use super::refusal::{could_not, fenced, no_file, refused, stopped};
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
 use super::verb::{Reply, Verb};
@@ -30,7 +30,8 @@ pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session
         Request::Hello { protocol } => hello(agent, protocol),
         Request::TakeLease { service, holder, taking } => {
             let service = agent.service(&service);
-            lease::take(agent, &service, &holder, taking).unwrap_or_else(store_failed)
+            let taken = lease::take(agent, &service, &holder, taking);
+            taken.unwrap_or_else(|error| refused(of_store(agent, error)))
         }
         Request::RenewLease { service, epoch } => {
             done_if(lease::renew(&agent.service(&service), epoch), epoch)
@@ -44,7 +45,7 @@ pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session
                 let now = clock::now_ms();
                 match agent.journal().append(&service.name, number, now, &record) {
                     Ok(row) => Answer::Appended { row },
-                    Err(error) => store_failed(error),
+                    Err(error) => store_failed(agent, error),
                 }
             })
         }
@@ -90,7 +91,7 @@ pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session
                 let name = service.name.to_string();
                 match agent.audit().append(&name, clock::now_ms(), &record) {
                     Ok(_) => Answer::Done,
-                    Err(error) => store_failed(error),
+                    Err(error) => store_failed(agent, error),
                 }
             })
         }
@@ -103,7 +104,7 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
     match request {
         Request::ReadJournal { service, from } => match agent.journal().page(&service, from) {
             Ok(page) => Answer::Journal { rows: page.records, next: page.next },
-            Err(error) => store_failed(error),
+            Err(error) => store_failed(agent, error),
         },
         Request::PlanInstall { declared } => agent.hands.answer(&Verb::Plan { declared }),
         Request::HostFacts => agent.hands.answer(&Verb::HostFacts),
@@ -116,7 +117,7 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
             let read_to_ms = lock(&agent.service(&service).log).read_to_ms;
             match agent.metrics().windows(&service, source, from_ms, to_ms) {
                 Ok(windows) => Answer::Windows { windows, read_to_ms },
-                Err(error) => store_failed(error),
+                Err(error) => store_failed(agent, error),
             }
         }
         Request::Logs { service, arm, from, unfinished } => {
@@ -127,7 +128,7 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
         },
         Request::ReadAudit { from } => match agent.audit().page(from) {
             Ok(page) => Answer::AuditLog { entries: page.records, next: page.next },
-            Err(error) => store_failed(error),
+            Err(error) => store_failed(agent, error),
         },
         Request::Verify => verify(agent),
         Request::StoreReport { service, number, report } => {
@@ -137,7 +138,7 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
             let stored = files::make_dir(&own, 0o700)
                 .and_then(|()| files::make_dir(&folder, 0o700))
                 .and_then(|()| files::replace(&path, report.as_bytes(), 0o600));
-            stored.map_or_else(|error| could_not(&error.to_string()), |()| Answer::Done)
+            stored.map_or_else(|error| no_file(&error), |()| Answer::Done)
         }
         Request::ReadReport { service, number } => read_report(agent, &service, number),
         _ => could_not("this request changes something and came the wrong way"),
@@ -291,7 +292,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
     }
     let epoch = match agent.journal().epoch(name) {
         Ok(epoch) => epoch.max(view.epoch),
-        Err(error) => return store_failed(error),
+        Err(error) => return store_failed(agent, error),
     };
     let desired = service.desired(&agent.host);
     let canary = desired.canary.as_ref().map(|canary| CanaryView {
@@ -328,7 +329,7 @@ fn verify(agent: &Agent) -> Answer {
     let journal = agent.journal();
     let services = match journal.services() {
         Ok(services) => services,
-        Err(error) => return store_failed(error),
+        Err(error) => return store_failed(agent, error),
     };
     let mut journals = BTreeMap::new();
     for service in services {
@@ -377,8 +378,12 @@ fn broken(en: &str, zh: &str, error: &StoreError) -> Answer {
     }
 }
 
-fn store_failed(error: StoreError) -> Answer {
-    could_not(&error.to_string())
+fn store_failed(agent: &Agent, error: StoreError) -> Answer {
+    stopped(of_store(agent, error))
+}
+
+fn of_store(agent: &Agent, error: StoreError) -> Said {
+    error.in_folder(&agent.host.worker_state()).said()
 }
 
 /// Returns who this process is, as the holder of a lease.

@@ -10,6 +10,7 @@ use std::thread;
 
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
+use guanka_core::say::Said;
 use guanka_world::clock;
 use guanka_world::transport::client::Client;
 use guanka_world::transport::files::Files;
@@ -27,6 +28,7 @@ const FIRST: Millis = Millis::from_secs(20);
 const NOTES: Millis = Millis::from_secs(1);
 
 /// The way to the helper.
+#[derive(Clone)]
 pub(super) struct Hands {
     socket: PathBuf,
 }
@@ -92,6 +94,14 @@ fn answer_of(reply: io::Result<Reply>) -> Answer {
 }
 
 /// Returns the reason of a refusal.
+pub(super) fn said(answer: Answer) -> Said {
+    match answer {
+        Answer::Failed { why, .. } => why,
+        _ => Said::new(UNFIT, UNFIT),
+    }
+}
+
+/// Returns the reason of a refusal as one text.
 pub(super) fn why(answer: &Answer) -> String {
     match answer {
         Answer::Failed { why, .. } => why.en.clone(),

@@ -15,6 +15,7 @@ mod jobs;
 mod lease;
 mod liveness;
 mod load;
+mod opening;
 pub(crate) mod preview;
 mod refusal;
 mod service;
@@ -24,13 +25,13 @@ mod traffic;
 mod verb;
 mod watch;
 
+use std::io;
 use std::sync::Arc;
 
 use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::own_unit;
 use guanka_world::process;
-use guanka_world::store::StoreError;
 use guanka_world::transport::server::{Server, Session};
 
 pub(crate) use answer::own_name;
@@ -38,6 +39,7 @@ pub(crate) use answer::own_name;
 use crate::failure::codes::AGENT;
 use crate::failure::{Failure, because};
 use hands::Hands;
+use opening::Opening;
 use stores::Agent;
 
 /// Which half of the agent a process is.
@@ -54,7 +56,7 @@ pub(crate) enum Half {
 /// Runs the agent of a root folder, or one half of it, until it is ended from outside.
 pub(crate) fn serve(host: HostRoot, half: Half) -> Result<(), Failure> {
     let shown = host.root().display().to_string();
-    let failed = move |error: &dyn std::error::Error| {
+    let failed = move |error: &io::Error| {
         let doing = Said::new(
             format!("正在启动 {shown} 的 agent"),
             format!("starting the agent of {shown}"),
@@ -68,19 +70,21 @@ pub(crate) fn serve(host: HostRoot, half: Half) -> Result<(), Failure> {
     }
 }
 
-fn work(host: HostRoot) -> Result<(), StoreError> {
+fn work(host: HostRoot) -> io::Result<()> {
     // A helper that is killed takes the worker along that it started; systemd's does not end.
     process::end_with_parent()?;
     // The socket comes first: it is what makes sure that there is one worker of a root only.
     let server = Server::bind(&host.agent_socket())?;
     own_unit::give_socket(&host, &host.agent_socket())?;
     let hands = Hands::find(host.helper_socket())?;
-    let agent = Arc::new(Agent::open(host, hands)?);
-    hands::watch(&agent);
-    watch::start(&agent);
-    let asked = Arc::clone(&agent);
-    server.serve(Arc::new(move |request, session: &mut Session<'_>| {
-        answer::answer(&asked, request, session)
-    }))?;
-    Ok(())
+    let agent = Opening::begin(move || {
+        let agent = Arc::new(Agent::open(host.clone(), hands.clone())?);
+        hands::watch(&agent);
+        watch::start(&agent);
+        Ok(agent)
+    });
+    server.serve(Arc::new(move |request, session: &mut Session<'_>| match agent.get() {
+        Ok(agent) => answer::answer(&agent, request, session),
+        Err(why) => refusal::refused(why),
+    }))
 }

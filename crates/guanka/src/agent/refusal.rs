@@ -1,6 +1,7 @@
 //! Answers that say no: with the reason, and what to do next.
 
 use guanka_core::say::Said;
+use guanka_world::obstacle;
 use guanka_world::transport::wire::{Answer, FailedKind};
 
 /// Builds the answer for a driver whose epoch is not the present one.
@@ -17,9 +18,19 @@ pub(super) fn fenced(epoch: u64) -> Answer {
 
 /// Builds the answer for what went wrong under way.
 pub(super) fn could_not(why: &str) -> Answer {
+    stopped(Said::new(why, why))
+}
+
+/// Builds the answer for a file that could not be used under way.
+pub(super) fn no_file(error: &std::io::Error) -> Answer {
+    stopped(obstacle::said(error))
+}
+
+/// Builds the answer for what went wrong under way, in both languages.
+pub(super) fn stopped(why: Said) -> Answer {
     Answer::Failed {
         kind: FailedKind::CouldNot,
-        why: Said::new(why, why),
+        why,
         next: Said::new(
             "改正后用 `guanka resume` 继续",
             "put it right, then go on with `guanka resume`",

@@ -1,18 +1,18 @@
 //! What the worker holds: its root, its stores, its services, the way to the helper.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use guanka_core::name::ServiceName;
+use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::store::StoreError;
 use guanka_world::store::audit::AuditLog;
 use guanka_world::store::journal::Journal;
 use guanka_world::store::metrics::Metrics;
-use guanka_world::{clock, files};
+use guanka_world::{clock, files, obstacle};
 
-use super::hands::{Hands, UNFIT};
+use super::hands::{Hands, UNFIT, said};
 use super::service::Service;
 use super::verb::{Reply, Verb};
 
@@ -28,29 +28,34 @@ pub(super) struct Agent {
 
 impl Agent {
     /// Opens the stores and knows again every service that was configured.
-    pub(super) fn open(host: HostRoot, hands: Hands) -> Result<Self, StoreError> {
+    pub(super) fn open(host: HostRoot, hands: Hands) -> Result<Self, Said> {
+        let agent = Self::with_stores(host, hands).map_err(|error| error.said())?;
+        match agent.hands.ask(&Verb::Services) {
+            Ok(Reply::Services(known)) => {
+                for settings in known {
+                    let service = agent.service(&settings.declared.service);
+                    service.use_settings(settings);
+                    service.look(&agent);
+                }
+                Ok(agent)
+            }
+            Ok(Reply::Answer(answer)) => Err(said(*answer)),
+            Ok(_) => Err(Said::new(UNFIT, UNFIT)),
+            Err(error) => Err(obstacle::said(&error)),
+        }
+    }
+
+    fn with_stores(host: HostRoot, hands: Hands) -> Result<Self, StoreError> {
         let state = host.worker_state();
         files::make_dir(&state, 0o700)?;
-        let agent = Self {
+        Ok(Self {
             journal: Mutex::new(Journal::open(&state.join("journal.db"))?),
             audit: Mutex::new(AuditLog::open(&state.join("audit.db"))?),
             metrics: Mutex::new(Metrics::open(&state.join("metrics.db"))?),
             services: Mutex::default(),
             hands,
             host,
-        };
-        let unfit = || io::Error::other(UNFIT);
-        match agent.hands.ask(&Verb::Services)? {
-            Reply::Services(known) => {
-                for settings in known {
-                    let service = agent.service(&settings.declared.service);
-                    service.use_settings(settings);
-                    service.look(&agent);
-                }
-            }
-            _ => return Err(unfit().into()),
-        }
-        Ok(agent)
+        })
     }
 
     /// Returns a service, known from now on.

@@ -51,7 +51,7 @@ fn kind(error: &LaunchError) -> &'static ErrorCode {
     }
 }
 
-fn usage(args: &Args, error: &dyn std::error::Error) -> Failure {
+fn usage(args: &Args, error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::new(&crate::failure::USAGE, doing(args), crate::failure::because(error))
 }
 

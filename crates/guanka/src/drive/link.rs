@@ -1,8 +1,10 @@
 //! The way to a host's agent: connected, started first where it is this machine's and does not run,
 //! asked again over a restart, and with every refusal turned into a failure a person can act on.
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 
 use guanka_core::facts::declared::HostAddress;
 use guanka_core::name::ServiceName;
@@ -17,7 +19,7 @@ use guanka_world::transport::client::Client;
 use guanka_world::transport::hosts;
 use guanka_world::transport::ssh::{FaultKind, SshFault};
 use guanka_world::transport::wire::{Answer, FailedKind, HostView, PROTOCOL, Request, Taking};
-use guanka_world::{clock, files, process};
+use guanka_world::{clock, files, obstacle, process};
 
 use super::seat::Seat;
 use crate::failure::codes::{
@@ -174,53 +176,99 @@ impl Link {
 
 /// Connects to the agent of a root of this machine, and starts it where it does not run.
 fn local(host: &HostRoot) -> Result<Client, Failure> {
-    let socket = host.agent_socket();
-    let connect = || Client::connect(&socket, ANSWER_LIMIT).ok();
-    match connect() {
-        Some(client) => Ok(client),
-        None => started(host, connect),
-    }
+    reached(host, |socket| Client::connect(socket, ANSWER_LIMIT))
 }
 
 /// Returns the socket of this machine's agent, started where it does not run: for who only passes
 /// on what is said.
 pub(crate) fn socket(host: &HostRoot) -> Result<UnixStream, Failure> {
-    let socket = host.agent_socket();
-    let connect = || UnixStream::connect(&socket).ok();
-    match connect() {
-        Some(stream) => Ok(stream),
-        None => started(host, connect),
-    }
+    reached(host, |socket| UnixStream::connect(socket))
 }
 
-fn started<T>(host: &HostRoot, connect: impl Fn() -> Option<T>) -> Result<T, Failure> {
-    start(host)?;
-    clock::wait_for(START_LIMIT, Millis(50), connect).ok_or_else(|| {
-        let log = host.at("/var/log/guanka/agent.log");
+fn reached<T>(
+    host: &HostRoot,
+    connect: impl Fn(&Path) -> std::io::Result<T>,
+) -> Result<T, Failure> {
+    let socket = host.agent_socket();
+    let shown = host.root().display().to_string();
+    match connect(&socket) {
+        Ok(way) => return Ok(way),
+        // It is there and not for this user: a second one is no way out.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Err(unreachable(&shown, &obstacle::at(&socket)(error)));
+        }
+        Err(_) => {}
+    }
+    let mut started = start(host)?;
+    let answered = clock::wait_for(START_LIMIT, Millis(50), || match connect(&socket) {
+        Ok(way) => Some(Ok(way)),
+        Err(_) => started.ended(host).map(Err),
+    });
+    answered.unwrap_or_else(|| {
+        let log = agent_log(host);
         let last = files::last_lines(&log, 3).unwrap_or_default().join("; ");
-        let late = std::io::Error::other(format!("it does not answer. {last}"));
-        unreachable(&host.root().display().to_string(), &late)
+        let secs = START_LIMIT.0 / 1000;
+        Err(silent(
+            &shown,
+            Said::new(
+                format!("{secs} 秒内没有应答;{} 的末尾:{last}", log.display()),
+                format!("no answer within {secs} s; the end of {}: {last}", log.display()),
+            ),
+        ))
     })
+}
+
+fn agent_log(host: &HostRoot) -> PathBuf {
+    host.at("/var/log/guanka/agent.log")
+}
+
+/// An agent that was told to start.
+enum Started {
+    /// By the system's manager, which starts it again where it ends.
+    ByUnit,
+    /// As a process of its own, with the size that its log had before.
+    Process(Child, u64),
+}
+
+impl Started {
+    /// Returns why it has ended. Where another one was quicker, that one is waited for.
+    fn ended(&mut self, host: &HostRoot) -> Option<Failure> {
+        let Self::Process(child, since) = self else { return None };
+        let status = child.try_wait().ok().flatten()?;
+        if UnixStream::connect(host.helper_socket()).is_ok() {
+            return None;
+        }
+        // Its failure is its only line; what it says at length is in its log.
+        let said = files::appended(&agent_log(host), *since, 1 << 16).unwrap_or_default();
+        let why = said.lines().rev().find_map(|line| {
+            let told: serde_json::Value = serde_json::from_str(line).ok()?;
+            serde_json::from_value(told["error"]["why"].clone()).ok()
+        });
+        let bare = || Said::new(format!("它已结束:{status}"), format!("it ended: {status}"));
+        Some(silent(&host.root().display().to_string(), why.unwrap_or_else(bare)))
+    }
 }
 
 /// Starts the agent of this machine's root: by its unit where it has one, else as a program of its
 /// own.
-fn start(host: &HostRoot) -> Result<(), Failure> {
+fn start(host: &HostRoot) -> Result<Started, Failure> {
     let root = host.root();
-    let failed = |error: &dyn std::error::Error| unreachable(&root.display().to_string(), error);
+    let failed = |error: &std::io::Error| unreachable(&root.display().to_string(), error);
     if !root.is_dir() {
         let none = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder");
         return Err(failed(&none));
     }
     if own_unit::is_installed(host) {
-        return own_unit::start().map_err(|error| failed(&error));
+        return own_unit::start().map(|()| Started::ByUnit).map_err(|error| failed(&error));
     }
     let own = process::own_program().map_err(|error| failed(&error))?;
-    let log = host.at("/var/log/guanka/agent.log");
+    let log = agent_log(host);
     files::make_dir(&host.at("/var/log/guanka"), 0o755).map_err(|e| failed(&e))?;
-    let arguments = ["agent".as_ref(), "--root".as_ref(), root.as_os_str()];
-    process::start_detached(&own, &arguments, &log).map_err(|error| failed(&error))?;
-    Ok(())
+    let since = files::size(&log);
+    // Why it cannot start is read from its log, in both languages.
+    let arguments = ["agent".as_ref(), "--root".as_ref(), root.as_os_str(), "--json".as_ref()];
+    let child = process::start_detached(&own, &arguments, &log).map_err(|error| failed(&error))?;
+    Ok(Started::Process(child, since))
 }
 
 fn checked(answer: Answer) -> Result<Answer, Failure> {
@@ -275,10 +323,21 @@ fn locked(holder: &str, since_ms: u64, ends_in_ms: u64) -> Failure {
     )
 }
 
-fn unreachable(host: &str, error: &dyn std::error::Error) -> Failure {
+fn unreachable(host: &str, error: &std::io::Error) -> Failure {
+    let failed = silent(host, because(error));
+    if error.kind() != ErrorKind::PermissionDenied {
+        return failed;
+    }
+    failed.next(Said::new(
+        "改用 root(例如 sudo),或启动这个 agent 的用户运行",
+        "run it as root (with sudo), or as the user whose agent this is",
+    ))
+}
+
+fn silent(host: &str, why: Said) -> Failure {
     let doing =
         Said::new(format!("正在联系 {host} 的 agent"), format!("reaching the agent of {host}"));
-    Failure::new(&AGENT, doing, because(error))
+    Failure::new(&AGENT, doing, why)
 }
 
 /// Builds the failure for a connection that ssh ended, with what helps against its kind.

@@ -5,6 +5,8 @@ pub(crate) mod codes;
 
 use guanka_core::facts::Span;
 use guanka_core::say::{Said, Text};
+use guanka_world::obstacle;
+use guanka_world::store::StoreError;
 
 pub(crate) use codes::{ALL, ErrorCode, FILE, START, USAGE};
 
@@ -69,8 +71,15 @@ impl Failure {
     }
 }
 
-/// Builds a pair of an operating system's error, which is the same in both languages.
-pub(crate) fn because(error: &dyn std::error::Error) -> Said {
+/// Builds a pair of an error: a file's and a store's have words in both languages, others are the
+/// same in both.
+pub(crate) fn because(error: &(dyn std::error::Error + 'static)) -> Said {
+    if let Some(error) = error.downcast_ref::<std::io::Error>() {
+        return obstacle::said(error);
+    }
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return error.said();
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

@@ -17,6 +17,7 @@ use super::share::{self, ShareError};
 use super::wiring::{self, PlannedFile, Readers, Wiring};
 use crate::files;
 use crate::hostroot::HostRoot;
+use crate::obstacle;
 
 /// What an install or a removal did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,14 +59,17 @@ pub enum InstallError {
     /// The share folders cannot be used.
     #[error("{0}")]
     Share(#[from] ShareError),
-    /// The operating system refused.
-    #[error("{doing}: {source}")]
-    Io {
-        /// What was being done.
-        doing: String,
-        /// Why not.
+    /// The old files could not be put back.
+    #[error("{first}; the old files could not be put back either: {source}")]
+    NotBack {
+        /// What went wrong first.
+        first: Box<InstallError>,
+        /// Why they could not.
         source: io::Error,
     },
+    /// The operating system refused.
+    #[error("{0}")]
+    Io(io::Error),
 }
 
 /// What becomes of a change when nginx refuses what is there already.
@@ -136,7 +140,19 @@ pub fn ready(wiring: &Wiring) -> Result<(), InstallError> {
         return Ok(());
     }
     nginx.test().map_err(|text| InstallError::RedBefore { text })?;
-    nginx.master().map(|_| ()).map_err(|text| InstallError::NoMaster { text })
+    nginx.master().map_err(|text| InstallError::NoMaster { text })?;
+    let open = wiring.files.iter().filter(|file| !Change::of(file).is_done());
+    open.map(|file| file.path.as_path()).chain(wiring.displaced.as_deref()).try_for_each(writable)
+}
+
+/// Asks, without writing, whether the folder that a file is to lie in takes one. A folder that is
+/// not there is made in the one above it.
+fn writable(path: &Path) -> Result<(), InstallError> {
+    let Some(folder) = path.ancestors().skip(1).find(|folder| folder.is_dir()) else {
+        return Ok(());
+    };
+    let asked = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK);
+    asked.map_err(|error| io_at(folder)(error.into()))
 }
 
 /// Takes a service's files away: the site's first, then the http level, a reload after each, so
@@ -239,17 +255,14 @@ fn take_back(
     error: InstallError,
 ) -> InstallError {
     if let Err(source) = before.restore() {
-        return InstallError::Io {
-            doing: format!("putting the old files back after {error}"),
-            source,
-        };
+        return InstallError::NotBack { first: Box::new(error), source };
     }
     let again = nginx.test().and_then(|()| nginx.reload().map(|_| ())).err();
     // The note stays only when the old state could not be brought back: the next start tries again.
     if again.is_none()
         && let Err(source) = Pending::clear(host)
     {
-        return InstallError::Io { doing: format!("after {error}"), source };
+        return InstallError::NotBack { first: Box::new(error), source };
     }
     match error {
         InstallError::Refused { text, .. } => InstallError::Refused { text, again },
@@ -352,8 +365,8 @@ pub(crate) fn worker(nginx: &Nginx) -> Option<(String, u32, u32)> {
 }
 
 fn io_at(path: &Path) -> impl FnOnce(io::Error) -> InstallError {
-    let doing = path.display().to_string();
-    move |source| InstallError::Io { doing, source }
+    let named = obstacle::at(path);
+    move |source| InstallError::Io(named(source))
 }
 
 fn and_red(again: &Option<String>) -> String {
@@ -375,7 +388,17 @@ impl InstallError {
                 format!("nginx 拒绝了新配置({text}),原文件已恢复但仍被拒绝:{again}")
             }
             Self::Share(error) => return error.said(),
-            Self::Io { doing, source } => format!("{doing}:{source}"),
+            Self::NotBack { first, source } => {
+                let (first, source) = (first.said(), obstacle::said(source));
+                return Said::new(
+                    format!("{};原文件也未能恢复:{}", first.zh, source.zh),
+                    format!(
+                        "{}; the old files could not be put back either: {}",
+                        first.en, source.en
+                    ),
+                );
+            }
+            Self::Io(error) => return obstacle::said(error),
         };
         Said::new(zh, self.to_string())
     }

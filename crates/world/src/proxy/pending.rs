@@ -28,21 +28,24 @@ pub(super) struct Pending {
     files: Vec<Before>,
 }
 
+impl Before {
+    fn of(path: &Path) -> io::Result<Self> {
+        let (content, group) = match fs::read(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => (None, None),
+            read => {
+                let found = fs::metadata(path)?;
+                let group = Some(found.gid()).filter(|group| *group != 0);
+                (Some((read?, found.mode() & 0o777)), group)
+            }
+        };
+        Ok(Self { path: path.to_owned(), content, group })
+    }
+}
+
 impl Pending {
     /// Remembers files as they are now.
     pub(super) fn remember<'a>(paths: impl Iterator<Item = &'a Path>) -> io::Result<Self> {
-        let before = paths.map(|path| {
-            let (content, group) = match fs::read(path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => (None, None),
-                read => {
-                    let found = fs::metadata(path)?;
-                    let group = Some(found.gid()).filter(|group| *group != 0);
-                    (Some((read?, found.mode() & 0o777)), group)
-                }
-            };
-            Ok(Before { path: path.to_owned(), content, group })
-        });
-        Ok(Self { files: before.collect::<io::Result<_>>()? })
+        Ok(Self { files: paths.map(Before::of).collect::<io::Result<_>>()? })
     }
 
     /// Returns the note of a change that was interrupted.
@@ -59,11 +62,15 @@ impl Pending {
         files::replace(&path(host), &serde_json::to_vec(self)?, 0o600)
     }
 
-    /// Puts every file back, the last first: what is referred to goes after what refers to it.
+    /// Puts every file back, the last first: what is referred to goes after what refers to it. One
+    /// that is as it was is not written: its disk may be the reason for all this.
     pub(super) fn restore(&self) -> io::Result<()> {
         for before in self.files.iter().rev() {
             if before.path.parent().is_some_and(Path::is_dir) {
                 files::clear_beside(&before.path)?;
+            }
+            if Before::of(&before.path).is_ok_and(|found| found == *before) {
+                continue;
             }
             match &before.content {
                 Some((bytes, mode)) => {
@@ -90,5 +97,32 @@ pub(super) fn delete(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.and_then(|()| files::sync_parent(path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::PathBuf;
+
+    use super::Pending;
+
+    #[test]
+    fn what_is_as_it_was_is_not_written_and_what_changed_comes_back() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let files: [PathBuf; 3] = ["same", "changed", "new"].map(|name| dir.path().join(name));
+        let [same, changed, new] = &files;
+        for path in [same, changed] {
+            fs::write(path, "old").expect("written");
+        }
+        let before = Pending::remember(files.iter().map(PathBuf::as_path)).expect("read");
+        let inode = fs::metadata(same).expect("there").ino();
+        fs::write(changed, "other").expect("changed");
+        fs::write(new, "new").expect("made");
+        before.restore().expect("put back");
+        assert_eq!(fs::metadata(same).expect("there").ino(), inode, "it was written anew");
+        assert_eq!(fs::read(changed).expect("there"), b"old");
+        assert!(!new.exists());
     }
 }

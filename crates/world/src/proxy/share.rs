@@ -15,6 +15,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::files;
 use crate::hostroot::HostRoot;
+use crate::obstacle;
 use crate::process;
 
 /// How long a look through a worker's eyes may take.
@@ -194,7 +195,7 @@ impl ShareError {
             Self::Invisible { user, path } => {
                 format!("nginx 的运行用户 {user} 看不到 {}", path.display())
             }
-            Self::Io(error) => error.to_string(),
+            Self::Io(error) => return obstacle::said(error),
         };
         Said::new(zh, self.to_string())
     }

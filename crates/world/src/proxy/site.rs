@@ -14,6 +14,7 @@ use super::control::Nginx;
 use super::listen::{Listen, Sockets};
 use super::text::Word;
 use crate::hostroot::HostRoot;
+use crate::obstacle;
 use crate::plain::PlainPath;
 
 /// The form of guanka's location.
@@ -80,6 +81,9 @@ pub enum SiteError {
         /// Where was looked.
         folder: PathBuf,
     },
+    /// The sites could not be read.
+    #[error("{}", .0.en)]
+    Unread(Said),
     /// Several files name it.
     #[error("{domain} is named in several site files: {}", joined(files))]
     Ambiguous {
@@ -154,8 +158,9 @@ pub(super) fn find(
     let mut candidates = candidates(host, nginx, domain, &mut sockets);
     let (file, servers) = match candidates.len() {
         0 => {
-            let folder = nginx.http_folder.clone();
-            return Err(SiteError::NotFound { domain: domain.clone(), folder });
+            let (domain, folder) = (domain.clone(), nginx.http_folder.clone());
+            let unread = unread(host, nginx).map(SiteError::Unread);
+            return Err(unread.unwrap_or(SiteError::NotFound { domain, folder }));
         }
         1 => candidates.remove(0),
         _ => {
@@ -234,6 +239,14 @@ fn site_files(host: &HostRoot, nginx: &Nginx) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// Returns what keeps the sites from being read: folder or file are not for this user.
+fn unread(host: &HostRoot, nginx: &Nginx) -> Option<Said> {
+    let folder = fs::read_dir(&nginx.http_folder).err().map(obstacle::at(&nginx.http_folder));
+    let file = |path: PathBuf| fs::File::open(&path).err().map(obstacle::at(&path));
+    let found = folder.or_else(|| site_files(host, nginx).into_iter().find_map(file));
+    found.map(|error| obstacle::said(&error))
 }
 
 fn is_ours(path: &Path) -> bool {
@@ -449,6 +462,7 @@ impl SiteError {
     /// Returns the sentence for people, with what to do.
     pub fn said(&self) -> Said {
         match self {
+            Self::Unread(why) => why.clone(),
             Self::NotFound { domain, folder } => Said::new(
                 format!(
                     "{} 中没有 server_name 为 {domain} 的站点,请先在面板建站",

@@ -16,6 +16,7 @@ use guanka_core::say::{Said, Text};
 
 use crate::hash;
 use crate::hostroot::HostRoot;
+use crate::obstacle;
 
 pub use arms::PointError;
 pub use stage::Open;
@@ -137,10 +138,13 @@ impl StageError {
                 format!("{} 磁盘空间不足:需要 {needed} 字节,剩余 {free} 字节", dir.display()),
                 self.to_string(),
             ),
-            Self::Io { doing, path, source } => Said::new(
-                format!("{} {} 失败:{source}", doing.zh, path.display()),
-                format!("{self}: {source}"),
-            ),
+            Self::Io { doing, path, source } => {
+                let (path, why) = (path.display(), obstacle::words(source));
+                Said::new(
+                    format!("{} {path} 失败:{}", doing.zh, why.zh),
+                    format!("{} {path}: {}", doing.en, why.en),
+                )
+            }
         }
     }
 }

@@ -9,7 +9,10 @@ pub mod metrics;
 use std::path::Path;
 use std::time::Duration;
 
+use guanka_core::say::Said;
 use rusqlite::Connection;
+
+use crate::{files, obstacle};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +20,8 @@ pub enum StoreError {
     /// SQLite said no: disk full, not readable, locked too long.
     #[error("the store could not be used: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// The store's folder could not be made.
-    #[error("the store's folder could not be made: {0}")]
+    /// The operating system refused a file beside it.
+    #[error("{0}")]
     Folder(#[from] std::io::Error),
     /// The next number is another: somebody else has written.
     #[error("expected to write number {expected}, but the next one is {next}")]
@@ -48,6 +51,9 @@ pub enum StoreError {
 /// or a frame.
 const PAGE_BYTES: usize = 2 << 20;
 
+/// What a folder must take for a store to work: more than its write-ahead log's index.
+const TRIAL_BYTES: usize = 64 << 10;
+
 /// Some of a store's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
@@ -66,8 +72,50 @@ pub enum Durability {
     Normal,
 }
 
+impl StoreError {
+    /// Returns the reason that a person can act on. SQLite tells a full and a read-only disk in
+    /// many ways, so the store's folder itself is asked whether it takes a file.
+    #[must_use]
+    pub fn in_folder(self, folder: &Path) -> Self {
+        match self {
+            Self::Sqlite(error) => match files::takes(folder, TRIAL_BYTES) {
+                Err(refused) => Self::Folder(refused),
+                Ok(()) => Self::Sqlite(error),
+            },
+            Self::Folder(error) => Self::Folder(obstacle::at(folder)(error)),
+            other => other,
+        }
+    }
+
+    /// Returns the sentence for people.
+    pub fn said(&self) -> Said {
+        let zh = match self {
+            Self::Sqlite(error) => format!("存储无法使用:{error}"),
+            Self::Folder(error) => return obstacle::said(error),
+            Self::OutOfTurn { expected, next } => {
+                format!("本应写入第 {expected} 号,但下一号是 {next}")
+            }
+            Self::Broken { number } => format!("第 {number} 行被改动过或已缺失"),
+            Self::TooNew { found, known } => {
+                format!("存储的版本是 {found},这个 guanka 只认识 {known}")
+            }
+        };
+        Said::new(zh, self.to_string())
+    }
+}
+
 /// Opens a store, making its folder and tables where they are missing.
 fn open(
+    path: &Path,
+    durability: Durability,
+    version: i64,
+    tables: &str,
+) -> Result<Connection, StoreError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    prepared(path, durability, version, tables).map_err(|error| error.in_folder(folder))
+}
+
+fn prepared(
     path: &Path,
     durability: Durability,
     version: i64,

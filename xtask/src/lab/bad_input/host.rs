@@ -149,12 +149,12 @@ fn port_taken(ground: &mut Ground) -> Result<Outcome> {
     Ok(Outcome::Clear)
 }
 
-/// A small disk over the folder of releases, holding what is there now.
-struct SmallDisk(PathBuf);
+/// A small disk over a folder, holding what is there now.
+pub(super) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// Mounts it; nothing where this user or this machine cannot.
-    fn over(ground: &Ground, folder: &Path) -> Result<Option<Self>> {
+    pub(super) fn over(ground: &Ground, folder: &Path) -> Result<Option<Self>> {
         let aside = ground.folder.join("disk");
         fs::create_dir_all(&aside).context("make a folder")?;
         let (from, to) = (folder.display().to_string(), aside.display().to_string());

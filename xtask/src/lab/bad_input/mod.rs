@@ -2,6 +2,7 @@
 //! code, leave the host as it was, and the old release must go on answering.
 
 mod config;
+mod disk;
 mod exits;
 pub(super) mod ground;
 mod host;
@@ -46,6 +47,7 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
         words::CASES,
         source::CASES,
         host::CASES,
+        disk::CASES,
         panel::CASES,
         exits::CASES,
     ]

@@ -1,9 +1,11 @@
 //! What a panel and its user leave on a host: no pid file of nginx, a rule that shadows guanka's
-//! location, files that nobody may change, an agent of another version.
+//! location, folders that only root may enter, files that nobody may change, an agent of another
+//! version.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +17,9 @@ use serde_json::json;
 
 use super::ground::{self, Ground, SITE};
 use super::program::{Expected, Lang};
+use super::snapshot::Snapshot;
 use super::{Case, Outcome};
+use crate::setup;
 
 /// The cases.
 pub(crate) const CASES: &[Case] = &[
@@ -23,6 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     ("nginx's pid file names another process, before an install", wrong_pid_file),
     ("a rule of the site shadows guanka's location", shadowed),
     ("an exact rule of the site takes its front page", shadowed_exactly),
+    ("the panel's folders are 0600 and a user without rights looks", closed_folders),
     (".user.ini that nobody may change, beside the source and shipped", immutable_user_ini),
     ("an agent of another protocol answers", older_agent),
 ];
@@ -116,6 +121,46 @@ fn shadowed_exactly(ground: &mut Ground) -> Result<Outcome> {
         ..Expected::default()
     };
     refused_with(ground, VHOST, Some(&text), &expected)
+}
+
+/// The number of the user who may do nothing.
+const NOBODY: u32 = 65_534;
+
+fn closed_folders(ground: &mut Ground) -> Result<Outcome> {
+    if !setup::is_root() {
+        return Ok(Outcome::Skipped("only root can become somebody else".to_owned()));
+    }
+    let extension = ground.host.root.join("www/server/panel/vhost/nginx/extension").join(SITE);
+    let mode = fs::metadata(&extension)?.permissions();
+    ensure!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777 == 0o600,
+        "{} is not closed, so this proves nothing",
+        extension.display()
+    );
+    let before = Snapshot::of(&ground.host.root)?;
+    // The project lies where only its owner can read it too; a copy is everybody's.
+    let copy = ground.folder.join("everybodys");
+    let (from, to) = (ground.project.display().to_string(), copy.display().to_string());
+    ground::system(&ground.folder, "/bin/cp", &["-a", &from, &to])?;
+    ground::system(&ground.folder, "/bin/chmod", &["-R", "a+rX", &to])?;
+    let by_root = ("改用 root", "run it as root");
+    let file = ("没有权限", "permission denied");
+    for (verb, code, path, (zh, en)) in [
+        ("ship", "GK1201", "run/guanka/agent.sock", by_root),
+        ("status", "GK1201", "run/guanka/agent.sock", by_root),
+        ("plan", "GK1202", "var/lib/guanka/agent.json", file),
+    ] {
+        let both = vec![ground.host.root.join(path).display().to_string()];
+        let expected = Expected { exit: 1, code, both, zh, en, ..Expected::default() };
+        for lang in [Lang::En, Lang::Zh] {
+            let mut command = ground.guanka.command(lang, &[verb, "-C", &to]);
+            command.uid(NOBODY).gid(NOBODY);
+            expected.holds(lang, &ground.guanka.start_command(command, verb)?.end()?)?;
+        }
+    }
+    before.same_as(&Snapshot::of(&ground.host.root)?)?;
+    ground.still_serves()?;
+    Ok(Outcome::Clear)
 }
 
 /// A file that nobody may change until this is dropped.

@@ -13,7 +13,7 @@ use guanka_world::prove;
 use guanka_world::releases::{PointError, VerifyError};
 use guanka_world::transport::wire::{Answer, FailedKind};
 
-use super::super::refusal::could_not;
+use super::super::refusal::{could_not, no_file};
 use super::super::stores::lock;
 use super::super::verb::{ArmSeen, Program, Reply};
 use super::adoption;
@@ -151,6 +151,11 @@ pub(super) fn stop(host: &HostRoot, service: &Kept, arm: Arm) -> Reply {
 
 pub(super) fn refusal(why: &str) -> Reply {
     Reply::Answer(Box::new(could_not(why)))
+}
+
+/// Builds the reply for a file that could not be written.
+pub(super) fn unwritten(error: &std::io::Error) -> Reply {
+    Reply::Answer(Box::new(no_file(error)))
 }
 
 fn not_configured() -> Said {

@@ -28,7 +28,6 @@ const YOUNG: Duration = Duration::from_secs(5);
 pub(super) struct Helper {
     pub(super) host: HostRoot,
     services: Mutex<BTreeMap<ServiceName, Arc<Kept>>>,
-    worker: Option<WorkerUser>,
 }
 
 impl Helper {
@@ -38,7 +37,7 @@ impl Helper {
         files::make_dir(&host.state(), 0o711)?;
         install_launcher(&host)?;
         own_unit::make_worker_folders(&host, worker)?;
-        let helper = Self { services: Mutex::default(), worker, host };
+        let helper = Self { services: Mutex::default(), host };
         for name in files::folder_names(&helper.host.state())? {
             if let Ok(service) = ServiceName::try_from(name)
                 && helper.host.settings(&service).is_file()
@@ -103,10 +102,9 @@ impl Helper {
     }
 }
 
-/// Starts the worker and starts it again whenever it ends, for as long as the helper lives.
-pub(super) fn keep_worker(helper: &Arc<Helper>) -> io::Result<()> {
-    let mut child = own_unit::start_worker(&helper.host, helper.worker)?;
-    let helper = Arc::clone(helper);
+/// Starts the worker and starts it again whenever it ends, for as long as this process lives.
+pub(super) fn keep_worker(host: HostRoot, worker: Option<WorkerUser>) -> io::Result<()> {
+    let mut child = own_unit::start_worker(&host, worker)?;
     thread::spawn(move || {
         loop {
             let since = Instant::now();
@@ -115,7 +113,7 @@ pub(super) fn keep_worker(helper: &Arc<Helper>) -> io::Result<()> {
             clock::pause(waits);
             // Without a worker nobody can ask; the next try may find memory again.
             child = loop {
-                match own_unit::start_worker(&helper.host, helper.worker) {
+                match own_unit::start_worker(&host, worker) {
                     Ok(child) => break child,
                     Err(_) => clock::pause(Millis::from_secs(1)),
                 }

@@ -24,33 +24,41 @@ use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::own_unit;
 use guanka_world::transport::server::{Server, Session};
 use guanka_world::transport::wire::Answer;
-use guanka_world::{collect, process};
+use guanka_world::{collect, obstacle, process};
 
-use super::refusal::{could_not, fenced};
+use super::opening::Opening;
+use super::refusal::{fenced, no_file, refused};
 use super::stores::lock;
 use super::verb::{Reply, Verb};
-use arms::refusal;
+use arms::{refusal, unwritten};
 use keeping::Helper;
 use service::Kept;
 
-/// Does the worker's verbs until it is ended; `keeps_worker` starts the worker, and starts it again
-/// where it ends.
+/// Does the worker's verbs until it is ended, and starts the worker where nobody else does.
 pub(super) fn serve(host: HostRoot, with: Worker) -> io::Result<()> {
     let socket = host.helper_socket();
     let server = Server::bind(&socket)?;
     let worker = own_unit::worker_user(&host)?;
     own_unit::give_helper_socket(&socket, worker)?;
-    let helper = Arc::new(Helper::open(host, worker)?);
-    helper.recover();
-    watch::start(&helper);
+    let of_worker = host.clone();
+    let helper = Opening::begin(move || {
+        let helper = Helper::open(host.clone(), worker).map_err(|error| obstacle::said(&error))?;
+        let helper = Arc::new(helper);
+        helper.recover();
+        watch::start(&helper);
+        Ok(helper)
+    });
     if matches!(with, Worker::Started) {
-        keeping::keep_worker(&helper)?;
+        keeping::keep_worker(of_worker, worker)?;
     }
     let own = process::own_user();
     let admits = move |uid: u32| uid == 0 || uid == own || worker.is_some_and(|w| w.uid == uid);
     server.serve_only(
         Arc::new(admits),
-        Arc::new(move |verb, session: &mut Session<'_>| answer(&helper, verb, session)),
+        Arc::new(move |verb, session: &mut Session<'_>| match helper.get() {
+            Ok(helper) => answer(&helper, verb, session),
+            Err(why) => told(refused(why)),
+        }),
     )
 }
 
@@ -126,7 +134,7 @@ fn changing(helper: &Arc<Helper>, verb: Verb, session: &mut Session<'_>) -> Repl
             let name = settings.declared.service.clone();
             guarded(&name, epoch, &mut |service| {
                 let done = service.configure(host, (*settings).clone());
-                done.map_or_else(|error| refusal(&error.to_string()), |()| Reply::Done)
+                done.map_or_else(|error| unwritten(&error), |()| Reply::Done)
             })
         }
         Verb::Install { service, epoch } => {
@@ -210,7 +218,7 @@ fn admit(host: &HostRoot, service: &Kept, epoch: u64) -> Result<(), Answer> {
         Admission::Older => Err(fenced(epoch)),
         Admission::Newer => service
             .change(host, |desired| desired.epoch = desired.epoch.max(epoch))
-            .map_err(|error| could_not(&error.to_string())),
+            .map_err(|error| no_file(&error)),
     }
 }
 

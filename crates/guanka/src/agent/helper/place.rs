@@ -15,7 +15,7 @@ use guanka_world::transport::wire::{Answer, FailedKind};
 use guanka_world::{files, ports, proxy};
 
 use super::super::preview;
-use super::super::refusal::{could_not, refused};
+use super::super::refusal::{could_not, refused, stopped};
 use super::super::stores::lock;
 use super::super::verb::{Reply, View};
 use super::adoption;
@@ -58,15 +58,15 @@ pub(super) fn install(host: &HostRoot, service: &Kept) -> Answer {
     };
     let allotted = match ports::allot(host, &service.name) {
         Ok(allotted) => allotted,
-        Err(error) => return refused(error.said()),
+        Err(error) => return stopped(error.said()),
     };
     if let Some(why) = preview::second_rotator(host, &service.name) {
-        return refused(why);
+        return stopped(why);
     }
     let planned = proxy::plan(host, &service.name, &settings.declared.proxy, allotted);
     let wiring = match planned {
         Ok(wiring) => wiring,
-        Err(error) => return refused(error.said()),
+        Err(error) => return stopped(error.said()),
     };
     service.hold_idle_ports(host, arms::manager(host, service).ok().as_deref());
     if let Some(taken) = taken_port(host, service, allotted) {
@@ -78,7 +78,7 @@ pub(super) fn install(host: &HostRoot, service: &Kept) -> Answer {
             service.note(host, "installed", &serde_json::json!({ "reloaded": changed }));
             Answer::Done
         }
-        Err(error) => refused(error.said()),
+        Err(error) => stopped(error.said()),
     }
 }
 

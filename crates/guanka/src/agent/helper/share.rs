@@ -17,9 +17,10 @@ use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::spec;
 use guanka_world::proxy;
 
+use super::super::refusal::stopped;
 use super::super::stores::lock;
 use super::super::verb::{Away, Reply, ShareOrder};
-use super::arms::{self, refusal};
+use super::arms::{self, refusal, unwritten};
 use super::service::Kept;
 use crate::failure::because;
 
@@ -99,8 +100,8 @@ pub(super) fn put_back(
     let stored = service.change(host, |desired| desired.green = Some(before));
     match (swapped, stored) {
         (Ok(_), Ok(())) => Reply::Done,
-        (Err(error), _) => refusal(&error.to_string()),
-        (_, Err(error)) => refusal(&error.to_string()),
+        (Err(error), _) => not_moved(&error),
+        (_, Err(error)) => unwritten(&error),
     }
 }
 
@@ -117,7 +118,7 @@ pub(super) fn renew(host: &HostRoot, service: &Kept, ttl: Millis) -> Reply {
             canary.ttl = ttl;
         }
     });
-    done.map_or_else(|error| refusal(&error.to_string()), |()| Reply::Done)
+    done.map_or_else(|error| unwritten(&error), |()| Reply::Done)
 }
 
 /// Makes an arm that has every request the stable one; the arm's own process must be the one that
@@ -137,7 +138,7 @@ pub(super) fn keep(host: &HostRoot, service: &Kept, arm: Arm) -> Reply {
     }
     let done = spec::mark_active(host, &service.name, arm).and_then(|()| end_lease(host, service));
     if let Err(error) = done {
-        return refusal(&error.to_string());
+        return unwritten(&error);
     }
     // Older releases beyond these go; those that an arm points to never do.
     let limits = service.settings().map(|settings| settings.declared.releases.clone());
@@ -150,7 +151,7 @@ pub(super) fn proven(host: &HostRoot, service: &Kept, order: ShareOrder) -> Repl
     if order.share != SharePercent::NONE {
         return Reply::Done;
     }
-    end_lease(host, service).map_or_else(|error| refusal(&error.to_string()), |()| Reply::Done)
+    end_lease(host, service).map_or_else(|error| unwritten(&error), |()| Reply::Done)
 }
 
 /// Takes all requests from a candidate whose driver is silent. The driver hears of it when it is
@@ -204,7 +205,7 @@ pub(super) fn shift(host: &HostRoot, service: &Kept, to: Away) -> Reply {
         (Away::Back(arm), Some(ejected)) if ejected.arm == arm => back(host, service, ejected),
         (Away::Forget, Some(_)) => {
             let done = service.change(host, |desired| desired.ejected = None);
-            done.map_or_else(|error| refusal(&error.to_string()), |()| Reply::Done)
+            done.map_or_else(|error| unwritten(&error), |()| Reply::Done)
         }
         _ => refusal("nothing may be moved now"),
     }
@@ -224,7 +225,7 @@ fn away(host: &HostRoot, service: &Kept, arm: Arm, before: SharePercent) -> Repl
         desired.note("arm-out-of-traffic", detail);
     });
     if let Err(error) = stored {
-        return refusal(&error.to_string());
+        return unwritten(&error);
     }
     swapped(host, service, green)
 }
@@ -240,12 +241,16 @@ fn back(host: &HostRoot, service: &Kept, ejected: Ejected) -> Reply {
         desired.green = Some(before);
         desired.note("arm-back-in-traffic", detail);
     });
-    stored.map_or_else(|error| refusal(&error.to_string()), |()| Reply::Done)
+    stored.map_or_else(|error| unwritten(&error), |()| Reply::Done)
+}
+
+fn not_moved(error: &proxy::share::ShareError) -> Reply {
+    Reply::Answer(Box::new(stopped(error.said())))
 }
 
 fn swapped(host: &HostRoot, service: &Kept, green: SharePercent) -> Reply {
     match proxy::share::swap(host, &service.name, green) {
         Ok(_) => Reply::Done,
-        Err(error) => refusal(&error.to_string()),
+        Err(error) => not_moved(&error),
     }
 }
