@@ -215,29 +215,33 @@ impl Ground {
 
     /// Begins to send users' requests through nginx.
     pub(super) fn users(&self) -> Result<Users> {
-        let url = format!("http://{}", Wire::MACHINE);
-        let mut command = self.command(&[
-            "load",
-            &url,
-            "--json",
-            "--until-eof",
-            "--rate",
+        self.sends(
+            "users",
             "200/s",
-            "--poisson",
-            "--connections",
             "32",
-            "--cookie",
-            "shop_user",
-            "--users",
-            "2000",
-            "--header",
-            "Host: shop.example.com",
-            "--request",
-            "GET /products?q=porcelain+cup",
-            "--request",
-            r#"POST /orders {"product":17,"quantity":2,"customer":"ann"}"#,
-        ]);
-        let said = self.folder.0.join("users.json");
+            &[
+                "GET /products?q=porcelain+cup",
+                r#"POST /orders {"product":17,"quantity":2,"customer":"ann"}"#,
+            ],
+        )
+    }
+
+    /// Begins to send requests that take eight seconds each.
+    pub(super) fn slow_users(&self) -> Result<Users> {
+        self.sends("slow-users", "4/s", "128", &["GET /slow"])
+    }
+
+    fn sends(&self, name: &str, rate: &str, at_once: &str, requests: &[&str]) -> Result<Users> {
+        let url = format!("http://{}", Wire::MACHINE);
+        let words = ["load", &url, "--json", "--until-eof", "--poisson", "--timeout", "20s"];
+        let mut command = self.command(&words);
+        command.args(["--rate", rate, "--connections", at_once]);
+        command.args(["--cookie", "shop_user", "--users", "2000"]);
+        command.args(["--header", "Host: shop.example.com"]);
+        for request in requests {
+            command.args(["--request", request]);
+        }
+        let said = self.folder.0.join(format!("{name}.json"));
         let file = File::create(&said).context("write the users' file")?;
         let errors = file.try_clone().context("share the file")?;
         let child = command.stdin(Stdio::piped()).stdout(file).stderr(errors).spawn();
