@@ -307,8 +307,8 @@ fn few_clients(proxy: &Proxy, listens: &[Listen]) -> Option<Said> {
         Said::new(
             "站点只监听 IPv6,而用户按地址归臂:本机地址太少,部分份额的灰度可能无法证明;\
              请让站点也监听 127.0.0.1,或设 proxy.sticky = \"cookie:名称\"",
-            "the site listens on IPv6 alone and users are kept by address: this machine has few, so \
-             a canary's share may never be proven; let it listen at 127.0.0.1 too, or set \
+            "the site listens on IPv6 alone and users are kept by address: this machine has few, \
+             so a canary's share may never be proven; let it listen at 127.0.0.1 too, or set \
              proxy.sticky = \"cookie:NAME\"",
         )
     })

@@ -207,18 +207,18 @@ impl Picture {
         if fails(other) {
             return Some(Said::new(
                 "两臂都不应答探测:共同依赖可能已停,流量不动",
-                "neither arm answers its probes: what they share may be down, and nothing is moved",
+                "neither arm answers its probes: what they share may be down; nothing is moved",
             ));
         }
         (self.seen.candidate == Some(other)).then(|| {
             Said::new(
                 format!(
-                    "{arm} 不应答探测;{other} 是候选,门禁没给的流量主机不会给它;挂起的程序会\
-                     按 [liveness] 重启"
+                    "{arm} 不应答探测;{other} 是候选,门禁没给的流量,主机不会给它;\
+                     挂起的程序会按 [liveness] 重启"
                 ),
                 format!(
-                    "{arm} does not answer its probes; {other} is a candidate and gets no more than \
-                     its gates give it; a program that hangs is started anew by [liveness]"
+                    "{arm} does not answer its probes; {other} is a candidate and gets no more \
+                     than its gates give it; a program that hangs is started anew by [liveness]"
                 ),
             )
         })
