@@ -302,19 +302,38 @@ impl Answer {
 
 impl Users {
     /// Stops the users; returns how many requests they sent and how many found no good answer.
-    pub(super) fn stop(mut self) -> Result<(u64, u64, String)> {
+    pub(super) fn stop(self) -> Result<(u64, u64, String)> {
+        let total = self.total()?;
+        let (sent, failed) = counts(&total)?;
+        Ok((sent, failed, format!("{} {}", total["errors"], total["statuses"])))
+    }
+
+    /// Stops users whose requests are long: those that they cut off themselves in ending are left
+    /// out.
+    pub(super) fn stop_open(self) -> Result<(u64, u64, String)> {
+        let total = self.total()?;
+        let (sent, failed) = counts(&total)?;
+        let open = total["errors"]["unfinished"].as_u64().unwrap_or(0);
+        let details = format!("{} {}", total["errors"], total["statuses"]);
+        Ok((sent.saturating_sub(open), failed.saturating_sub(open), details))
+    }
+
+    fn total(mut self) -> Result<Value> {
         drop(self.child.stdin.take());
         let ended =
             process::wait_for("the users stop", STOP_LIMIT, || self.child.try_wait().transpose())?;
         let said = fs::read_to_string(&self.said).unwrap_or_default();
         ensure!(ended.context("wait for guanka load")?.success(), "guanka load: {said}");
         let line = said.lines().last().unwrap_or_default();
-        let run: Value = serde_json::from_str(line).context("read what guanka load said")?;
-        let total = &run["total"];
-        let number = |key: &str| total[key].as_u64().with_context(|| format!("no {key}"));
-        let details = format!("{} {}", total["errors"], total["statuses"]);
-        Ok((number("requests")?, number("bad")?, details))
+        let mut run: Value = serde_json::from_str(line).context("read what guanka load said")?;
+        Ok(run["total"].take())
     }
+}
+
+/// Returns how many requests were sent and how many found no good answer.
+fn counts(total: &Value) -> Result<(u64, u64)> {
+    let number = |key: &str| total[key].as_u64().with_context(|| format!("no {key}"));
+    Ok((number("requests")?, number("bad")?))
 }
 
 impl Drop for Users {
