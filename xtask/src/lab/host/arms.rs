@@ -23,11 +23,7 @@ pub(super) const CASES: &[Case] = &[
     ("both arms warm once more", both_warm),
     ("a killed arm: traffic whole at once", killed),
     ("abort ends it", aborted),
-    ("a stable arm frozen in a canary: no more for the candidate, life brings it back", beside),
 ];
-
-/// Ten seconds between questions, three without an answer, and what ending and starting takes.
-const LIFE: Duration = Duration::from_secs(120);
 
 /// Ships with a long settling time and kills the driver in it: from here on the host is alone.
 fn both_warm(ground: &mut Ground) -> Result<()> {
@@ -143,48 +139,4 @@ fn resumed(ground: &mut Ground) -> Result<()> {
 fn aborted(ground: &mut Ground) -> Result<()> {
     ground.project_call(&["abort"])?.exits(5)?.says(&["Taken back"])?;
     ground.rewrite("guanka.toml", "settle        = \"5m\"", "settle        = \"4s\"")
-}
-
-/// Freezes the stable arm alone while the candidate has half: no gate has given it more, so it gets
-/// no more; the program that hangs is ended and started anew.
-fn beside(ground: &mut Ground) -> Result<()> {
-    ground.rewrite("guanka.toml", "\"50% 1s\"", "\"50% 10m\"")?;
-    ground.release("beside")?;
-    let project = ground.project.display().to_string();
-    let users = ground.users()?;
-    let mut driver = ship(ground, &project)?;
-    let half = process::wait_for("the candidate has half", LIMIT, || {
-        let status = ground.status().ok()?;
-        (status["host"]["green"] == 50).then_some(status)
-    });
-    let shown = half.and_then(|status| frozen_beside(ground, &status));
-    driver.kill().context("end the driver")?;
-    driver.wait().context("wait for the driver")?;
-    users.stop()?;
-    shown.with_context(|| std::fs::read_to_string(ground.at("ship.log")).unwrap_or_default())?;
-    ground.project_call(&["abort"])?.exits(5)?.says(&["Taken back"])?;
-    ground.rewrite("guanka.toml", "\"50% 10m\"", "\"50% 1s\"")
-}
-
-fn frozen_beside(ground: &Ground, before: &serde_json::Value) -> Result<()> {
-    let stable = before["host"]["active"].as_str().context("a stable arm")?.to_owned();
-    let pid = before["host"]["arms"][&stable]["pid"].as_u64().context("a process")?;
-    ground.machine.run(&["kill", "-STOP", &pid.to_string()])?;
-    let since = Instant::now();
-    process::wait_for("it is known to fail", LIMIT, || {
-        (ground.status().ok()?["host"]["arms"][&stable]["is_failing"] == true).then_some(())
-    })?;
-    ground.project_call(&["status"])?.exits(0)?.says(&["gets no more than its gates give it"])?;
-    let mut most = 0;
-    process::wait_for("it was started anew", LIFE, || {
-        let host = ground.status().ok()?["host"].clone();
-        let green = host["green"].as_u64()?;
-        most = most.max(if stable == "blue" { green } else { 100 - green });
-        let arm = &host["arms"][&stable];
-        (arm["pid"].as_u64()? != pid && arm["is_ready"] == true).then_some(())
-    })?;
-    let secs = since.elapsed().as_secs_f64();
-    println!("         back after {secs:.1} s; the candidate had {most} % at most");
-    ensure!(most == 50, "the candidate had {most} %");
-    Ok(())
 }
