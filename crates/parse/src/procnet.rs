@@ -52,6 +52,26 @@ pub fn own_addresses(text: &str) -> Vec<Ipv4Addr> {
     found.into_iter().collect()
 }
 
+/// Reads the machine's own IPv6 addresses that are good beyond one link, the loopback's left out,
+/// in order and each once.
+pub fn own_addresses_v6(text: &str) -> Vec<Ipv6Addr> {
+    /// What the kernel calls an address that nothing narrows.
+    const EVERYWHERE: &str = "00";
+    /// Not yet known to be unique, or known not to be: nothing can be sent from it.
+    const UNUSABLE: u8 = 0x40 | 0x08;
+    let address = |line: &str| {
+        let mut columns = line.split_ascii_whitespace();
+        let (address, scope) = (columns.next()?, columns.nth(2)?);
+        let flags = u8::from_str_radix(columns.next()?, 16).ok()?;
+        let is_hex = address.len() == 32 && address.bytes().all(|b| b.is_ascii_hexdigit());
+        let bits = is_hex.then(|| u128::from_str_radix(address, 16).ok())??;
+        (scope == EVERYWHERE && flags & UNUSABLE == 0).then_some(Ipv6Addr::from(bits))
+    };
+    let found: std::collections::BTreeSet<Ipv6Addr> =
+        text.lines().take(SOCKETS_MAX).filter_map(address).collect();
+    found.into_iter().filter(|address| !address.is_loopback()).collect()
+}
+
 fn socket(line: &str) -> Option<Socket> {
     let mut columns = line.split_ascii_whitespace();
     let local = columns.nth(1)?;
@@ -134,10 +154,12 @@ mod tests {
         arbtest::arbtest(|u| {
             let bytes: Vec<u8> = u.arbitrary()?;
             let _ = read(&String::from_utf8_lossy(&bytes));
+            let _ = super::own_addresses_v6(&String::from_utf8_lossy(&bytes));
             let signs = b" \n:0AF+\xc3\xa9";
             let chosen: Vec<u8> =
                 bytes.iter().map(|b| signs[usize::from(*b) % signs.len()]).collect();
             let _ = read(&String::from_utf8_lossy(&chosen));
+            let _ = super::own_addresses_v6(&String::from_utf8_lossy(&chosen));
             Ok(())
         });
     }
@@ -153,5 +175,18 @@ mod tests {
             super::own_addresses(text),
             ["10.0.0.5".parse::<super::Ipv4Addr>().expect("one")]
         );
+    }
+
+    #[test]
+    fn own_addresses_of_version_six_are_those_that_can_be_asked_from() {
+        let text = "fe8000000000000000fc00fffe000001 04 40 20 80     eth0\n\
+            00000000000000000000000000000001 01 80 10 80       lo\n\
+            fd000000000000000000000000000002 04 40 00 82     eth0\n\
+            fd000000000000000000000000000003 04 40 00 c8     eth0\n\
+            fd0000000000000000000000000004 04 40 00 80 eth0\n\
+            20010db8000000000000000000000001 05 40 00 80 a\nx\n";
+        let found: Vec<String> =
+            super::own_addresses_v6(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["2001:db8::1", "fd00::2"]);
     }
 }

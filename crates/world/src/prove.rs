@@ -98,8 +98,24 @@ pub struct Served {
 #[derive(Debug, thiserror::Error)]
 pub enum NotProven {
     /// The site can be asked nowhere.
-    #[error("the site listens at no IPv4 address of this machine that HTTP can be asked at")]
+    #[error(
+        "the site listens at no TCP address of this machine that HTTP can be asked at: add a line \
+         to it, listen 127.0.0.1:PORT with a free port"
+    )]
     NoListen,
+    /// Users are kept by address, and this machine has none that falls to an arm.
+    #[error(
+        "this machine has no address to ask {listen} from that falls to {arm} at a share of \
+         {green} for green: let the site listen on IPv4 too, or set proxy.sticky = \"cookie:NAME\""
+    )]
+    NoClient {
+        /// Where the site can be asked.
+        listen: Listen,
+        /// The arm.
+        arm: Arm,
+        /// Green's share.
+        green: SharePercent,
+    },
     /// The site did not answer.
     #[error("{listen} did not answer: {source}")]
     NoAnswer {
@@ -239,14 +255,21 @@ pub fn prove(host: &HostRoot, question: &Question<'_>) -> Result<Proof, NotProve
     };
     let nonce = Nonce::fresh()
         .map_err(|source| NotProven::Io { doing: "making a nonce".to_owned(), source })?;
-    let asks = ask::asks(question);
     let mut rest = question.listens;
-    let (mut log, listen, last) = loop {
+    let (mut log, listen, asks, last) = loop {
         let [listen, others @ ..] = rest else { return Err(NotProven::NoListen) };
         rest = others;
+        let asks = match ask::asks(question, *listen) {
+            Ok(asks) => asks,
+            Err(_) if !others.is_empty() => continue,
+            Err(arm) => {
+                let (listen, green) = (*listen, question.green);
+                return Err(NotProven::NoClient { listen, arm, green });
+            }
+        };
         let log = Log::at_end(question.access_log).map_err(log_error)?;
         match ask_all(question, *listen, others, &asks, &nonce) {
-            Ok(Some(last)) => break (log, *listen, last),
+            Ok(Some(last)) => break (log, *listen, asks, last),
             Ok(None) => {}
             Err(_) if !others.is_empty() => {}
             Err(source) => return Err(NotProven::NoAnswer { listen: *listen, source }),
@@ -363,7 +386,13 @@ impl NotProven {
     /// Returns the sentence for people.
     pub fn said(&self) -> Said {
         let zh = match self {
-            Self::NoListen => "站点没有可从本机用 HTTP 访问的 IPv4 监听地址".to_owned(),
+            Self::NoListen => "站点没有可从本机用 HTTP 访问的 TCP 监听地址:请为它加一行 listen \
+                               127.0.0.1:端口(任一空闲端口)"
+                .to_owned(),
+            Self::NoClient { listen, arm, green } => format!(
+                "green 份额为 {green} 时,本机没有可用来访问 {listen} 且落到 {arm} 的地址:请让站点也\
+                 监听 IPv4,或设 proxy.sticky = \"cookie:名称\""
+            ),
             Self::NoAnswer { listen, source } => format!("{listen} 没有应答:{source}"),
             Self::NotLogged { status, log } => {
                 format!("站点返回了 {status},但 {} 中没有对应的一行", log.display())

@@ -58,8 +58,8 @@ impl ServerCertVerifier for AnyCertificate {
 /// Lays TLS over a connection to this machine, with the site's name as SNI. The handshake happens
 /// at the first byte that is written or read, within the connection's own time limits.
 pub fn to_this_machine(stream: TcpStream, name: &str) -> io::Result<Stream> {
-    let (own, peer) = (stream.local_addr()?.ip(), stream.peer_addr()?.ip());
-    if !peer.is_loopback() && own != peer {
+    let (own, peer) = (stream.local_addr()?.ip(), stream.peer_addr()?.ip().to_canonical());
+    if !peer.is_loopback() && own.to_canonical() != peer {
         return Err(io::Error::other(format!("{peer} is not an address of this machine")));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());

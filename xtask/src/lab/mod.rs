@@ -20,6 +20,7 @@ const PARTS: &[Part] = &[
     ("bad-input", bad_input::run),
     ("host", host::run),
     ("logs", host::run_logs),
+    ("slow", host::run_slow),
     ("panel", panel::run),
     ("serve", serve::run),
     ("programs", host::run_programs),

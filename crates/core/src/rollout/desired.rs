@@ -31,6 +31,9 @@ pub struct Desired {
     pub arms: BTreeMap<Arm, Digest>,
     /// The candidate that keeps its requests only as long as its driver speaks.
     pub canary: Option<CanaryLease>,
+    /// The arm that was started for a rollout and that nothing has made the stable one yet.
+    #[serde(default)]
+    pub unproven: Option<Arm>,
     /// The arm whose requests the host has given to the other one.
     pub ejected: Option<Ejected>,
     /// What the host did by itself, until it is written into the audit log.
@@ -127,6 +130,7 @@ impl Default for Desired {
             green: None,
             arms: BTreeMap::new(),
             canary: None,
+            unproven: None,
             ejected: None,
             notes: Vec::new(),
             next_note: 1,
@@ -158,6 +162,33 @@ impl Desired {
         let before = self.notes.len();
         self.notes.retain(|note| note.number > up_to);
         self.notes.len() < before
+    }
+
+    /// Notes that an arm is to run a release. `stable` is the stable arm, which only runs on.
+    pub fn start(&mut self, arm: Arm, release: Digest, stable: Option<Arm>) {
+        self.arms.insert(arm, release);
+        if stable != Some(arm) {
+            self.unproven = Some(arm);
+        }
+    }
+
+    /// Notes that an arm is to be idle.
+    pub fn stop(&mut self, arm: Arm) {
+        self.arms.remove(&arm);
+        self.unproven.take_if(|unproven| *unproven == arm);
+    }
+
+    /// Notes that an arm is the stable one from now on: nobody's word is needed any more for the
+    /// requests that it has.
+    pub fn keep(&mut self, arm: Arm) {
+        self.canary = None;
+        self.unproven.take_if(|unproven| *unproven == arm);
+    }
+
+    /// Returns the arm that may have no more than a driver gave it: one on a lease, and one whose
+    /// lease ran out or that no gate has let through yet.
+    pub fn candidate(&self) -> Option<Arm> {
+        self.leased().or(self.unproven)
     }
 
     /// Returns the arm that a living canary's lease is on.

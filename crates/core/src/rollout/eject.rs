@@ -1,6 +1,7 @@
 //! What a host does by itself about an arm that has stopped answering: its requests go to the arm
 //! that answers, and come back when it answers again. With every arm failing nothing is moved: what
-//! they share is down then, and one of them is no better than the other.
+//! they share is down then, and one of them is no better than the other. Nor is anything moved to a
+//! candidate: what it gets is a gate's to say, and a stable arm that stands still is started anew.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,14 +37,14 @@ pub enum Move {
     Forget,
 }
 
-/// Decides from green's share on disk, the arms' health and what was done before. `leased` is the
-/// arm that a canary's lease is on: only its requests may be moved then, and for good, so that a
-/// candidate never gets more than a gate has given it.
+/// Decides from green's share on disk, the arms' health and what was done before. While there is a
+/// candidate only its requests may be moved, so that it never gets more than a gate has given it;
+/// one that is on a lease loses them for good.
 pub fn decide(
     green: SharePercent,
     health: impl Fn(Arm) -> Health,
     ejected: Option<Ejected>,
-    leased: Option<Arm>,
+    candidate: Option<Arm>,
 ) -> Option<Move> {
     if let Some(ejected) = ejected {
         if green != all_to(ejected.arm.other()) {
@@ -56,7 +57,7 @@ pub fn decide(
         serves(*arm)
             && health(*arm).is_failing
             && health(arm.other()).is_ready
-            && leased.is_none_or(|leased| leased == *arm)
+            && candidate.is_none_or(|candidate| candidate == *arm)
     };
     let arm = [Arm::Blue, Arm::Green].into_iter().find(may_go)?;
     Some(Move::Eject(Ejected { arm, before: green }))
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_on_a_lease_never_gets_more_than_its_gate_gave() {
+    fn a_candidate_never_gets_more_than_its_gate_gave() {
         let ten = SharePercent::new(10).expect("a share");
         let stable_fails = of(FAILING, READY);
         assert_eq!(decide(ten, stable_fails, None, Some(Arm::Green)), None);

@@ -1,6 +1,7 @@
 //! The rollout's table, row by row, through the public step: what each event leads to, which
 //! effects it asks for, and what must never happen.
 
+mod ejection;
 mod play;
 
 use guanka_core::name::Arm;

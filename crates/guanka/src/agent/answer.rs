@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use guanka_core::facts::declared::Proxy;
 use guanka_core::facts::release::Manifest;
-use guanka_core::name::{Arm, ServiceName};
+use guanka_core::name::ServiceName;
 use guanka_core::rollout::desired::Drift;
 use guanka_core::say::Said;
-use guanka_world::managers::ArmStatus;
+use guanka_world::managers::{ArmStatus, spec};
 use guanka_world::store::StoreError;
 use guanka_world::transport::server::Session;
 use guanka_world::transport::wire::{
@@ -303,11 +303,10 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
     let view = HostView {
         is_installed: view.access_log.is_some(),
         green: proxy::share::read(&agent.host, name),
-        active: files::read_text(&agent.host.active_file(name), 64)
-            .ok()
-            .and_then(|text| Arm::parse(text.trim())),
+        active: spec::active(&agent.host, name),
         arms,
         ejected: desired.ejected.map(|ejected| ejected.arm),
+        candidate: desired.candidate(),
         lease: lock(&service.lease).as_ref().and_then(lease::Lease::view),
         canary,
         epoch,

@@ -15,7 +15,7 @@ pub(super) fn tick(agent: &Agent, service: &Service) {
     let Some(green) = proxy::share::read(&agent.host, &service.name) else { return };
     let desired = service.desired(&agent.host);
     let health = |arm| lock(&service.health).of(arm);
-    let to = match eject::decide(green, health, desired.ejected, desired.leased()) {
+    let to = match eject::decide(green, health, desired.ejected, desired.candidate()) {
         None => return,
         Some(Move::Eject(ejected)) => Away::From(ejected.arm),
         Some(Move::GiveBack(ejected)) => Away::Back(ejected.arm),

@@ -170,6 +170,11 @@ pub fn mark_active(host: &HostRoot, service: &ServiceName, arm: Arm) -> io::Resu
     files::replace(&host.active_file(service), format!("{arm}\n").as_bytes(), 0o644)
 }
 
+/// Returns the stable arm's name as the programs are told it; none before the first release.
+pub fn active(host: &HostRoot, service: &ServiceName) -> Option<Arm> {
+    Arm::parse(files::read_text(&host.active_file(service), 64).ok()?.trim())
+}
+
 #[cfg(test)]
 pub(crate) mod tests_support {
     use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 //! every site that leads to an arm, from the loopback and from this machine's other addresses, and
 //! by the detours that web servers are known to fall for.
 
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{fs, iter};
 
 use guanka_core::facts::declared::Proxy;
 use guanka_core::facts::guard::{Guard, MetricsFrom, Network};
@@ -12,10 +12,11 @@ use guanka_core::quantity::Millis;
 use guanka_core::say::Said;
 
 use super::Nonce;
+use super::ask;
 use super::door::{self, Reply, Wanted};
 use crate::ports::ArmPorts;
 use crate::proxy::reach::{Path, Way};
-use crate::proxy::{Listen, NONCE_HEADER, Over};
+use crate::proxy::{Listen, NONCE_HEADER};
 
 /// How long one answer may take.
 const LIMIT: Millis = Millis::from_secs(3);
@@ -69,7 +70,7 @@ pub struct Reached {
     /// The path asked for.
     pub asked: String,
     /// Who asked.
-    pub from: Ipv4Addr,
+    pub from: IpAddr,
     /// Where.
     pub listen: Listen,
     /// The answer.
@@ -136,16 +137,25 @@ fn rules(proxy: &Proxy) -> Vec<Rule<'_>> {
 }
 
 impl Rule<'_> {
-    fn allows(&self, from: Ipv4Addr) -> bool {
-        self.allow.iter().any(|network| network.holds(IpAddr::V4(from)))
+    fn allows(&self, from: IpAddr) -> bool {
+        self.allow.iter().any(|network| network.holds(from))
     }
 }
 
 /// Returns the addresses to ask from: the loopback's, and this machine's others.
-fn askers() -> Vec<Ipv4Addr> {
+fn askers() -> Vec<IpAddr> {
     let table = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
-    let others = guanka_parse::procnet::own_addresses(&table);
-    std::iter::once(Ipv4Addr::LOCALHOST).chain(others.into_iter().take(ADDRESSES_MAX)).collect()
+    let others = guanka_parse::procnet::own_addresses(&table).into_iter().take(ADDRESSES_MAX);
+    let four = iter::once(Ipv4Addr::LOCALHOST).chain(others).map(IpAddr::V4);
+    let others = ask::own_v6().into_iter().take(ADDRESSES_MAX);
+    let six = iter::once(Ipv6Addr::LOCALHOST).chain(others).map(IpAddr::V6);
+    four.chain(six).collect()
+}
+
+/// Returns whether an address can be asked from another: both are of one family, which an address
+/// of IPv6 that takes IPv4 is not to be told from.
+fn reaches(from: IpAddr, listen: Listen) -> bool {
+    from.is_ipv4() == listen.address.ip().to_canonical().is_ipv4()
 }
 
 /// Returns what the arms themselves answer for a page, as far as they run.
@@ -153,7 +163,7 @@ fn own_pages(rule: &Rule<'_>, ports: ArmPorts) -> Vec<Vec<u8>> {
     let page = |arm| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.of(arm)));
         let wanted = Wanted { name: "localhost", path: &rule.page, headers: String::new() };
-        let reply = door::ask(Listen { over: Over::Plain, address }, None, &wanted, LIMIT).ok()?;
+        let reply = door::ask(Listen::plain(address), None, &wanted, LIMIT).ok()?;
         ((200..300).contains(&reply.status) && !reply.body.is_empty()).then_some(reply.body)
     };
     [Arm::Blue, Arm::Green].into_iter().filter_map(page).collect()
@@ -193,11 +203,12 @@ impl Asked<'_> {
     /// Asks from every address that may not, until one gets through or the site does not answer.
     fn everything(
         &self,
-        askers: &[Ipv4Addr],
+        askers: &[IpAddr],
         paths: &[Path],
         closed: &mut Closed,
     ) -> Result<(), Open> {
-        for from in askers.iter().filter(|from| !self.rule.allows(**from)) {
+        let may_not = |from: &&IpAddr| reaches(**from, self.listen) && !self.rule.allows(**from);
+        for from in askers.iter().filter(may_not) {
             for path in paths {
                 if closed.questions == QUESTIONS_MAX {
                     return Ok(());
@@ -222,7 +233,7 @@ impl Asked<'_> {
         Ok(())
     }
 
-    fn open(&self, asked: &str, from: Ipv4Addr, status: u16) -> Open {
+    fn open(&self, asked: &str, from: IpAddr, status: u16) -> Open {
         Open::Reached(Box::new(Reached {
             path: self.rule.path.to_owned(),
             name: self.way.name.clone(),
@@ -250,21 +261,24 @@ fn gets_through(reply: &Reply, path: &Path, pages: &[Vec<u8>]) -> bool {
 fn passwords(
     rule: &Rule<'_>,
     way: &Way,
-    askers: &[Ipv4Addr],
+    askers: &[IpAddr],
     questions: &mut usize,
 ) -> Result<(), Open> {
-    let from = askers.iter().find(|from| rule.allows(**from));
-    let (Some(from), Some(listen), true) = (from, way.listens.last(), rule.has_users) else {
-        return Ok(());
-    };
-    if !way.is_own {
+    if !way.is_own || !rule.has_users {
         return Ok(());
     }
+    let may = |listen: &Listen| {
+        askers.iter().copied().find(|from| reaches(*from, *listen) && rule.allows(*from))
+    };
+    let mut listens = way.listens.iter().rev();
+    let Some((listen, from)) = listens.find_map(|listen| Some((listen, may(listen)?))) else {
+        return Ok(());
+    };
     *questions += 1;
     // The user is `guanka-probe`; no line of a password file has its hash.
     let headers = "Authorization: Basic Z3VhbmthLXByb2JlOndyb25n\r\n".to_owned();
     let wanted = Wanted { name: &way.name, path: &rule.page, headers };
-    match door::ask(*listen, Some(*from), &wanted, LIMIT) {
+    match door::ask(*listen, Some(from), &wanted, LIMIT) {
         Ok(reply) if reply.status != 401 => {
             Err(Open::Passwords { path: rule.path.to_owned(), status: reply.status })
         }

@@ -1,14 +1,15 @@
-//! One request to a site of this machine, plain or under TLS, from an address of its own: what the
-//! program looks like from outside.
+//! One request to a site of this machine, plain or under TLS, with the PROXY protocol's line before
+//! it where the site wants one, from an address of its own: what the program looks like from
+//! outside.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use guanka_core::quantity::Millis;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
-use crate::proxy::{Listen, Over};
+use crate::proxy::{First, Listen, Over};
 use crate::tls;
 
 /// The most of an answer that is read.
@@ -43,12 +44,16 @@ impl Reply {
 /// Asks once and returns the answer; all of it within the limit.
 pub(super) fn ask(
     listen: Listen,
-    from: Option<Ipv4Addr>,
+    from: Option<IpAddr>,
     wanted: &Wanted<'_>,
     limit: Millis,
 ) -> io::Result<Reply> {
     let end = Instant::now() + Duration::from_millis(limit.0.max(1));
-    let socket = connected(listen.address, from, end)?;
+    let mut socket = connected(listen.address, from, end)?;
+    if listen.first == First::ProxyLine {
+        let line = proxy_line(socket.local_addr()?, socket.peer_addr()?);
+        socket.write_all(line.as_bytes())?;
+    }
     let text = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\n{}Connection: close\r\nUser-Agent: guanka\r\n\r\n",
         wanted.path, wanted.name, wanted.headers
@@ -67,19 +72,28 @@ pub(super) fn ask(
 }
 
 /// Connects from the asker's own address. The time limit of writing also bounds the connect.
-fn connected(to: SocketAddr, from: Option<Ipv4Addr>, end: Instant) -> io::Result<TcpStream> {
-    let SocketAddr::V4(to) = to else {
-        return Err(io::Error::other("only IPv4 addresses are asked"));
-    };
-    let flags = SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+fn connected(to: SocketAddr, from: Option<IpAddr>, end: Instant) -> io::Result<TcpStream> {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     if let Some(from) = from {
-        bind(&socket, &SocketAddrV4::new(from, 0))?;
+        // A socket of IPv6 has its own form for an address of IPv4.
+        let from = match (from, to) {
+            (IpAddr::V4(from), SocketAddr::V6(_)) => from.to_ipv6_mapped().into(),
+            _ => from,
+        };
+        bind(&socket, &SocketAddr::new(from, 0))?;
     }
     let stream = TcpStream::from(socket);
     stream.set_write_timeout(Some(left(end)?))?;
     connect(&stream, &to)?;
     Ok(stream)
+}
+
+/// Returns the PROXY protocol's line for a connection that nobody passes on: the asker is who the
+/// connection says, whichever of the two the site goes by.
+fn proxy_line(own: SocketAddr, peer: SocketAddr) -> String {
+    let family = if own.is_ipv4() { "TCP4" } else { "TCP6" };
+    format!("PROXY {family} {} {} {} {}\r\n", own.ip(), peer.ip(), own.port(), peer.port())
 }
 
 /// Sends and receives up to the end of the answer or of what is read of it. `clock` is the same
@@ -130,7 +144,7 @@ fn reply(answer: &[u8]) -> Option<Reply> {
 
 #[cfg(test)]
 mod tests {
-    use super::reply;
+    use super::{proxy_line, reply};
 
     #[test]
     fn an_answer_is_read_and_what_is_none_is_not() {
@@ -140,5 +154,15 @@ mod tests {
         for bad in [&b"SSH-2.0-x\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1\r\n\r\n", b""] {
             assert_eq!(reply(bad), None);
         }
+    }
+
+    #[test]
+    fn the_proxy_protocols_line_names_both_ends() {
+        let of = |own: &str, peer: &str| {
+            proxy_line(own.parse().expect("one"), peer.parse().expect("one"))
+        };
+        let four = of("127.77.0.1:5", "127.0.0.1:80");
+        assert_eq!(four, "PROXY TCP4 127.77.0.1 127.0.0.1 5 80\r\n");
+        assert_eq!(of("[::1]:5", "[::1]:80"), "PROXY TCP6 ::1 ::1 5 80\r\n");
     }
 }

@@ -22,7 +22,7 @@ pub use backend::backend_port;
 pub use control::{Nginx, Turnover};
 pub(crate) use install::worker;
 pub use install::{Applied, InstallError, install, ready, recover, remove};
-pub use listen::{Listen, Over};
+pub use listen::{First, Listen, Over};
 pub use reach::{Way, ways};
 pub use render::{Intent, Key, LOG_FIELDS, NONCE_HEADER};
 pub use site::{Consent, LocationForm, SiteError, SiteLog};

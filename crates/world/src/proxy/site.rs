@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block;
 use super::control::Nginx;
-use super::listen::{Listen, Sockets};
+use super::listen::{self, Listen, Sockets};
 use super::text::Word;
 use crate::hostroot::HostRoot;
 use crate::obstacle;
@@ -63,8 +63,10 @@ pub(super) struct Site {
     /// The panel's rule that would answer before guanka, and that its owner lets go.
     pub(super) displaced: Option<PathBuf>,
     pub(super) form: LocationForm,
-    /// Where the site can be asked from this machine, without TLS first.
+    /// Where the site can be asked from this machine, the simplest first.
     pub(super) listens: Vec<Listen>,
+    /// Its addresses as they are written.
+    pub(super) addresses: Vec<String>,
     pub(super) logs: Vec<SiteLog>,
     /// What a person should know before the files are written.
     pub(super) notes: Vec<Said>,
@@ -170,7 +172,8 @@ pub(super) fn find(
     };
     let (server, extension, place) = with_include(host, nginx, service, &file, &servers)?;
     // A block without the include only redirects; where several have it, each of them serves.
-    let serving = servers.iter().filter(|s| includes(s).any(|text| is_for(text, &extension)));
+    let is_serving = |s: &&Directive| includes(s).any(|text| is_for(text, &extension));
+    let serving: Vec<&Directive> = servers.iter().filter(is_serving).collect();
     belongs_to(&extension, place, service)?;
     let mut others = locations(server, &extension);
     let displaced = match is_free(&others) {
@@ -187,11 +190,12 @@ pub(super) fn find(
         form: if place == Place::Block { LocationForm::Regex } else { form(server, &others) },
         listens: {
             let mut all: Vec<Listen> =
-                serving.flat_map(|server| sockets.of(server, nginx.version)).collect();
+                serving.iter().flat_map(|server| sockets.of(server, nginx.version)).collect();
             all.sort();
             all.dedup();
             all
         },
+        addresses: serving.iter().flat_map(|s| listen::names(s)).map(str::to_owned).collect(),
         logs: logs(server, &mut notes),
         file,
         extension,

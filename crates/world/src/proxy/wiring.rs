@@ -63,7 +63,7 @@ pub struct Wiring {
     pub site_file: PathBuf,
     /// A rule of the panel's that is paused in the same change, with its owner's consent.
     pub displaced: Option<PathBuf>,
-    /// Where the site can be asked from this machine, without TLS first.
+    /// Where the site can be asked from this machine, the simplest first.
     pub listens: Vec<Listen>,
     /// Where each request is logged.
     pub access_log: PathBuf,
@@ -83,6 +83,17 @@ pub enum WiringError {
     /// The site does not take it.
     #[error("{0}")]
     Site(#[from] SiteError),
+    /// It can be asked nowhere, so no share could ever be proven.
+    #[error(
+        "{file} listens at {addresses} alone, where guanka cannot ask it and so prove nothing: add \
+         a line to its server block, listen 127.0.0.1:PORT; with a free port"
+    )]
+    Unasked {
+        /// The site file.
+        file: PathBuf,
+        /// What it says of its addresses.
+        addresses: String,
+    },
     /// A value may not stand in nginx text.
     #[error("{0}")]
     Plain(#[from] PlainError),
@@ -141,6 +152,11 @@ pub fn plan_with(
     }
     no_collision(&nginx, service)?;
     let site = site::find(host, &nginx, service, &proxy.domain, consent)?;
+    if site.listens.is_empty() {
+        let addresses = site.addresses.join(", ");
+        return Err(WiringError::Unasked { file: site.file, addresses });
+    }
+    let few = few_clients(proxy, &site.listens);
     let access_log = access_log(host, &nginx, service);
     let pass_file = (!proxy.debug.users.is_empty() && !proxy.debug.allow.is_empty())
         .then(|| pass_path(host, &nginx, service));
@@ -170,7 +186,7 @@ pub fn plan_with(
         displaced: site.displaced,
         listens: site.listens,
         access_log,
-        notes: site.notes.into_iter().chain(notes(proxy)).collect(),
+        notes: site.notes.into_iter().chain(few).chain(notes(proxy)).collect(),
     })
 }
 
@@ -286,6 +302,21 @@ fn notes(proxy: &Proxy) -> Vec<Said> {
     notes
 }
 
+/// Returns what to know of a site that is asked over IPv6 alone where an address keeps a user: of
+/// those this machine has a few, which may all fall to one arm.
+fn few_clients(proxy: &Proxy, listens: &[Listen]) -> Option<Said> {
+    let is_six = |listen: &Listen| listen.address.ip().to_canonical().is_ipv6();
+    (proxy.sticky == Sticky::Client && listens.iter().all(is_six)).then(|| {
+        Said::new(
+            "站点只监听 IPv6,而用户按地址归臂:本机地址太少,部分份额的灰度可能无法证明;\
+             请让站点也监听 127.0.0.1,或设 proxy.sticky = \"cookie:名称\"",
+            "the site listens on IPv6 alone and users are kept by address: this machine has few, \
+             so a canary's share may never be proven; let it listen at 127.0.0.1 too, or set \
+             proxy.sticky = \"cookie:NAME\"",
+        )
+    })
+}
+
 fn access_log(host: &HostRoot, nginx: &Nginx, service: &ServiceName) -> PathBuf {
     match nginx.extension_folder {
         Some(_) => host.at("/www/wwwlogs/guanka").join(format!("{service}.json")),
@@ -346,6 +377,11 @@ impl WiringError {
                 format!("nginx {} 版本过旧,至少需要 1.11.11", dotted(*version))
             }
             Self::Site(error) => return error.said(),
+            Self::Unasked { file, addresses } => format!(
+                "{} 只监听 {addresses},guanka 无法从本机访问,也就无法证明:请在 server 块中加一行 \
+                 listen 127.0.0.1:端口;(任一空闲端口)",
+                file.display()
+            ),
             Self::Plain(error) => format!("该值不能写入 nginx 配置:{error}"),
             Self::Collision { service, other, name } => {
                 format!("{service} 与 {other} 在 nginx 中同名({name}),请改名")

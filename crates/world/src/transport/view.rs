@@ -22,6 +22,9 @@ pub struct HostView {
     pub arms: BTreeMap<Arm, ArmView>,
     /// The arm whose requests the host has given to the other one, because it does not answer.
     pub ejected: Option<Arm>,
+    /// The arm that gets no more than its gates give it, whatever becomes of the other one.
+    #[serde(default)]
+    pub candidate: Option<Arm>,
     /// Who holds the service's lease.
     pub lease: Option<LeaseView>,
     /// The canary's lease.

@@ -20,7 +20,7 @@ use crate::sites::certificate;
 
 const OTHER: &str = "www/server/panel/vhost/nginx/other.conf";
 
-fn with_debug(allow: &[&str], users: &[&str]) -> Proxy {
+pub(crate) fn with_debug(allow: &[&str], users: &[&str]) -> Proxy {
     let mut proxy = root::proxy(cookie());
     proxy.debug = Guard {
         paths: vec!["/debug/".to_owned()],

@@ -1,6 +1,7 @@
 //! What the agent does on a host, against real nginx and real Supervisor below a temporary root.
 
 mod closed;
+mod doors;
 mod nginx;
 mod root;
 mod sites;

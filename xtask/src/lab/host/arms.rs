@@ -45,7 +45,8 @@ fn both_warm(ground: &mut Ground) -> Result<()> {
     ground.serves("warm")
 }
 
-fn ship(ground: &Ground, project: &str) -> Result<Child> {
+/// Starts a driver in the foreground.
+pub(super) fn ship(ground: &Ground, project: &str) -> Result<Child> {
     let log = std::fs::File::create(ground.at("ship.log")).context("write ship.log")?;
     let errors = log.try_clone().context("share the log")?;
     // `ip netns exec` becomes guanka: the child is the driver itself.

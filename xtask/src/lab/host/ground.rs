@@ -215,29 +215,33 @@ impl Ground {
 
     /// Begins to send users' requests through nginx.
     pub(super) fn users(&self) -> Result<Users> {
-        let url = format!("http://{}", Wire::MACHINE);
-        let mut command = self.command(&[
-            "load",
-            &url,
-            "--json",
-            "--until-eof",
-            "--rate",
+        self.sends(
+            "users",
             "200/s",
-            "--poisson",
-            "--connections",
             "32",
-            "--cookie",
-            "shop_user",
-            "--users",
-            "2000",
-            "--header",
-            "Host: shop.example.com",
-            "--request",
-            "GET /products?q=porcelain+cup",
-            "--request",
-            r#"POST /orders {"product":17,"quantity":2,"customer":"ann"}"#,
-        ]);
-        let said = self.folder.0.join("users.json");
+            &[
+                "GET /products?q=porcelain+cup",
+                r#"POST /orders {"product":17,"quantity":2,"customer":"ann"}"#,
+            ],
+        )
+    }
+
+    /// Begins to send requests that take eight seconds each.
+    pub(super) fn slow_users(&self) -> Result<Users> {
+        self.sends("slow-users", "4/s", "128", &["GET /slow"])
+    }
+
+    fn sends(&self, name: &str, rate: &str, at_once: &str, requests: &[&str]) -> Result<Users> {
+        let url = format!("http://{}", Wire::MACHINE);
+        let words = ["load", &url, "--json", "--until-eof", "--poisson", "--timeout", "20s"];
+        let mut command = self.command(&words);
+        command.args(["--rate", rate, "--connections", at_once]);
+        command.args(["--cookie", "shop_user", "--users", "2000"]);
+        command.args(["--header", "Host: shop.example.com"]);
+        for request in requests {
+            command.args(["--request", request]);
+        }
+        let said = self.folder.0.join(format!("{name}.json"));
         let file = File::create(&said).context("write the users' file")?;
         let errors = file.try_clone().context("share the file")?;
         let child = command.stdin(Stdio::piped()).stdout(file).stderr(errors).spawn();
@@ -298,19 +302,38 @@ impl Answer {
 
 impl Users {
     /// Stops the users; returns how many requests they sent and how many found no good answer.
-    pub(super) fn stop(mut self) -> Result<(u64, u64, String)> {
+    pub(super) fn stop(self) -> Result<(u64, u64, String)> {
+        let total = self.total()?;
+        let (sent, failed) = counts(&total)?;
+        Ok((sent, failed, format!("{} {}", total["errors"], total["statuses"])))
+    }
+
+    /// Stops users whose requests are long: those that they cut off themselves in ending are left
+    /// out.
+    pub(super) fn stop_open(self) -> Result<(u64, u64, String)> {
+        let total = self.total()?;
+        let (sent, failed) = counts(&total)?;
+        let open = total["errors"]["unfinished"].as_u64().unwrap_or(0);
+        let details = format!("{} {}", total["errors"], total["statuses"]);
+        Ok((sent.saturating_sub(open), failed.saturating_sub(open), details))
+    }
+
+    fn total(mut self) -> Result<Value> {
         drop(self.child.stdin.take());
         let ended =
             process::wait_for("the users stop", STOP_LIMIT, || self.child.try_wait().transpose())?;
         let said = fs::read_to_string(&self.said).unwrap_or_default();
         ensure!(ended.context("wait for guanka load")?.success(), "guanka load: {said}");
         let line = said.lines().last().unwrap_or_default();
-        let run: Value = serde_json::from_str(line).context("read what guanka load said")?;
-        let total = &run["total"];
-        let number = |key: &str| total[key].as_u64().with_context(|| format!("no {key}"));
-        let details = format!("{} {}", total["errors"], total["statuses"]);
-        Ok((number("requests")?, number("bad")?, details))
+        let mut run: Value = serde_json::from_str(line).context("read what guanka load said")?;
+        Ok(run["total"].take())
     }
+}
+
+/// Returns how many requests were sent and how many found no good answer.
+fn counts(total: &Value) -> Result<(u64, u64)> {
+    let number = |key: &str| total[key].as_u64().with_context(|| format!("no {key}"));
+    Ok((number("requests")?, number("bad")?))
 }
 
 impl Drop for Users {

@@ -12,6 +12,7 @@ mod programs;
 mod pypi;
 mod reach;
 mod sandbox;
+mod slow;
 
 use std::path::Path;
 use std::time::Instant;
@@ -43,8 +44,23 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
     let shape = Shape { suite: Suite::Bookworm, manager: "systemd" };
     let mut ground = Ground::open(repository, shape)?;
     let cases: Vec<Case> =
-        [reach::CASES, life::CASES, drift::CASES, arms::CASES, sandbox::CASES].concat();
-    try_all("lab host", &mut ground, &cases)
+        [reach::CASES, life::CASES, drift::CASES, arms::CASES, slow::CASES, sandbox::CASES]
+            .concat();
+    try_all("lab host", &mut ground, &cases)?;
+    drop(ground);
+    slow_under("supervisor", repository)
+}
+
+/// Runs the cases about slow requests alone, under both managers.
+pub(crate) fn run_slow(repository: &Path) -> Result<()> {
+    slow_under("systemd", repository)?;
+    slow_under("supervisor", repository)
+}
+
+fn slow_under(manager: &'static str, repository: &Path) -> Result<()> {
+    let mut ground = Ground::open(repository, Shape { suite: Suite::Bookworm, manager })?;
+    let cases: Vec<Case> = [&[ADD], slow::CASES].concat();
+    try_all(&format!("lab host, slow requests, {manager}"), &mut ground, &cases)
 }
 
 /// Runs the cases about logs, with as few before them as they need.

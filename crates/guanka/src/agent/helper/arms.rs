@@ -7,7 +7,7 @@ use guanka_core::rollout::event::Fault;
 use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::prepare::prepare;
-use guanka_world::managers::{self, ArmStatus, Manager};
+use guanka_world::managers::{self, ArmStatus, Manager, spec};
 use guanka_world::ports::{self, PortError};
 use guanka_world::prove;
 use guanka_world::releases::{PointError, VerifyError};
@@ -96,11 +96,11 @@ fn started(host: &HostRoot, service: &Kept, arm: Arm, release: &Digest) -> Resul
         PointError::Damaged(damage) => NotStarted::Damaged(damage),
         PointError::Io(error) => other(because(&error)),
     })?;
-    let mut spec = prepare(host, declared, &manifest.program, (arm, port))
+    let mut start = prepare(host, declared, &manifest.program, (arm, port))
         .map_err(|error| other(error.said()))?;
-    adoption::carry(host, service, &mut spec).map_err(|error| other(because(&error)))?;
-    spec.store(host).map_err(|error| other(because(&error)))?;
-    manager.install(&spec).map_err(|error| other(error.said()))?;
+    adoption::carry(host, service, &mut start).map_err(|error| other(because(&error)))?;
+    start.store(host).map_err(|error| other(because(&error)))?;
+    manager.install(&start).map_err(|error| other(error.said()))?;
     wanted(host, service, arm, release)?;
     if let Some(held) = lock(&service.held).remove(&arm) {
         held.release();
@@ -112,9 +112,8 @@ fn started(host: &HostRoot, service: &Kept, arm: Arm, release: &Digest) -> Resul
 }
 
 fn wanted(host: &HostRoot, service: &Kept, arm: Arm, release: &Digest) -> Result<(), NotStarted> {
-    let done = service.change(host, |desired| {
-        desired.arms.insert(arm, release.clone());
-    });
+    let stable = spec::active(host, &service.name);
+    let done = service.change(host, |desired| desired.start(arm, release.clone(), stable));
     done.map_err(|error| other(because(&error)))
 }
 
@@ -127,10 +126,7 @@ pub(super) fn stop(host: &HostRoot, service: &Kept, arm: Arm) -> Reply {
         Ok(manager) => manager,
         Err(why) => return refusal(&why.en),
     };
-    let unwanted = service.change(host, |desired| {
-        desired.arms.remove(&arm);
-    });
-    if let Err(error) = unwanted {
+    if let Err(error) = service.change(host, |desired| desired.stop(arm)) {
         return refusal(&error.to_string());
     }
     let grace = settings.declared.process.stop_grace;

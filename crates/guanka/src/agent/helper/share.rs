@@ -105,7 +105,7 @@ pub(super) fn put_back(
     }
 }
 
-/// Ends the canary's lease: the way back is proven, or the candidate was kept.
+/// Ends the canary's lease: the way back is proven.
 fn end_lease(host: &HostRoot, service: &Kept) -> std::io::Result<()> {
     service.change(host, |desired| desired.canary = None)
 }
@@ -136,7 +136,8 @@ pub(super) fn keep(host: &HostRoot, service: &Kept, arm: Arm) -> Reply {
     if !arms::owns_its_port(host, service, arm) {
         return refusal(&format!("{arm} does not run"));
     }
-    let done = spec::mark_active(host, &service.name, arm).and_then(|()| end_lease(host, service));
+    let kept = || service.change(host, |desired| desired.keep(arm));
+    let done = spec::mark_active(host, &service.name, arm).and_then(|()| kept());
     if let Err(error) = done {
         return unwritten(&error);
     }
@@ -189,7 +190,7 @@ fn give_up(host: &HostRoot, service: &Kept, action: &str) {
 
 /// Moves the requests of an arm that the worker found not to answer, or back. What may be moved is
 /// decided here again from the document: a candidate on a lease gives up for good, nobody's
-/// requests ever go to one.
+/// requests ever go to a candidate.
 pub(super) fn shift(host: &HostRoot, service: &Kept, to: Away) -> Reply {
     let (desired, green) = match (service.desired(), proxy::share::read(host, &service.name)) {
         (Ok(desired), Some(green)) => (desired, green),
@@ -201,7 +202,9 @@ pub(super) fn shift(host: &HostRoot, service: &Kept, to: Away) -> Reply {
             give_up(host, service, "candidate-not-answering");
             Reply::Done
         }
-        (Away::From(arm), None) if desired.leased().is_none() => away(host, service, arm, green),
+        (Away::From(arm), None) if desired.candidate().is_none_or(|one| one == arm) => {
+            away(host, service, arm, green)
+        }
         (Away::Back(arm), Some(ejected)) if ejected.arm == arm => back(host, service, ejected),
         (Away::Forget, Some(_)) => {
             let done = service.change(host, |desired| desired.ejected = None);

@@ -2,8 +2,9 @@
 //! who drives it.
 
 use guanka_core::gates::Judgement;
-use guanka_core::name::ServiceName;
+use guanka_core::name::{Arm, ServiceName};
 use guanka_core::rollout::describe;
+use guanka_core::rollout::eject::all_to;
 use guanka_core::rollout::state::Rollout;
 use guanka_core::rollout::wants::{Judge, wants};
 use guanka_core::say::Said;
@@ -117,7 +118,8 @@ impl Picture {
         let hung = self.seen.arms.iter().filter(|(_, found)| found.is_hung || found.restarts > 0);
         let hung = hung.map(|(arm, found)| hung_arm(arm.as_str(), found));
         lines.extend(hung.map(|said| format!("    {}", terminal.said(&said))));
-        let more = [self.ejected(), self.driver(shown), self.waits.clone(), self.verdict()];
+        let more =
+            [self.ejected(), self.silent(), self.driver(shown), self.waits.clone(), self.verdict()];
         let pieces = self.seen.pieces.as_ref().map(guanka_world::proxy::drift::Drift::said);
         let put_back = self.seen.put_back.as_ref().map(|done| {
             let at = guanka_world::clock::rfc3339(done.at_ms);
@@ -194,6 +196,32 @@ impl Picture {
             format!("{arm} 不应答探测,请求暂时全部给 {other};恢复后自动交还"),
             format!("{arm} does not answer its probes: {other} has all requests until it does"),
         ))
+    }
+
+    /// Says why nothing is moved although an arm that has requests does not answer.
+    fn silent(&self) -> Option<Said> {
+        let fails = |arm: Arm| self.seen.arms.get(&arm).is_some_and(|found| found.is_failing);
+        let serves = |arm: Arm| self.seen.green.is_some_and(|green| green != all_to(arm.other()));
+        let arm = [Arm::Blue, Arm::Green].into_iter().find(|arm| serves(*arm) && fails(*arm))?;
+        let other = arm.other();
+        if fails(other) {
+            return Some(Said::new(
+                "两臂都不应答探测:共同依赖可能已停,流量不动",
+                "neither arm answers its probes: what they share may be down; nothing is moved",
+            ));
+        }
+        (self.seen.candidate == Some(other)).then(|| {
+            Said::new(
+                format!(
+                    "{arm} 不应答探测;{other} 是候选,门禁没给的流量,主机不会给它;\
+                     挂起的程序会按 [liveness] 重启"
+                ),
+                format!(
+                    "{arm} does not answer its probes; {other} is a candidate and gets no more \
+                     than its gates give it; a program that hangs is started anew by [liveness]"
+                ),
+            )
+        })
     }
 
     fn driver(&self, shown: Shown) -> Option<Said> {
