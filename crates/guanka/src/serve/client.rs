@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use guanka_core::facts::declared::HostAddress;
 use guanka_core::name::ServiceName;
 use guanka_core::quantity::Millis;
+use guanka_core::rollout::ending::Ending;
 use guanka_core::say::Said;
 use guanka_world::controller::{Entry, Place};
 use guanka_world::transport::line::{Heard, Line};
@@ -56,6 +57,25 @@ struct HeardOf {
     is_first: bool,
 }
 
+/// How following ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// The rollout has ended so, or waits for a person.
+    Ended(Ending),
+    /// Ctrl-C: it goes on without who followed.
+    Left,
+}
+
+impl Followed {
+    /// Returns the exit code of who followed.
+    pub(crate) const fn exit(self) -> Exit {
+        match self {
+            Self::Ended(ending) => exit_of(ending),
+            Self::Left => Exit::Interrupted,
+        }
+    }
+}
+
 /// How one connection's telling went.
 enum Listened {
     /// To the end, or the controller does not drive it.
@@ -100,10 +120,10 @@ impl Controller {
     }
 }
 
-/// Gives a rollout that has begun here to the controller.
+/// Gives a rollout that has begun here to the controller, and the lease back in any case.
 pub(crate) fn hand_over(
     controller: &mut Controller,
-    mut driver: Driver,
+    driver: &mut Driver,
 ) -> Result<Handed, Failure> {
     driver.give_lease();
     let host = driver.link.address().clone();
@@ -140,12 +160,12 @@ pub(crate) fn hand_over(
     Err(Failure::new(&CONTROLLER, doing(number), why).next(Said::new(next.clone(), next)))
 }
 
-/// Follows a rollout in the controller to its end, and ends as it does.
+/// Follows a rollout in the controller to its end.
 pub(crate) fn follow(
     mut controller: Controller,
     handed: &Handed,
     screen: &Screen,
-) -> Result<Exit, Failure> {
+) -> Result<Followed, Failure> {
     let interrupted = interrupt::on_interrupt().map_err(|error| {
         let doing = say("正在跟随控制器", "following the controller");
         Failure::new(&CONTROLLER, doing, because(&error))
@@ -175,7 +195,7 @@ pub(crate) fn follow(
         }
     }
     note(screen, &goes_on(handed));
-    Ok(Exit::Interrupted)
+    Ok(Followed::Left)
 }
 
 /// Says how a rollout that is left to the controller is watched and stopped.
@@ -235,7 +255,7 @@ fn one_connection(
 }
 
 /// Ends as the journal says that the rollout has ended.
-fn conclude(handed: &Handed, screen: &Screen, heard: &HeardOf) -> Result<Exit, Failure> {
+fn conclude(handed: &Handed, screen: &Screen, heard: &HeardOf) -> Result<Followed, Failure> {
     let Handed { host, service, number } = handed;
     let mut link = Link::to(host)?;
     let ledger = Ledger::read(&mut link, service)?;
@@ -251,7 +271,7 @@ fn conclude(handed: &Handed, screen: &Screen, heard: &HeardOf) -> Result<Exit, F
             screen.hear(Told::Reported { report: Box::new(report) });
         }
     }
-    Ok(exit_of(ending))
+    Ok(Followed::Ended(ending))
 }
 
 fn note(screen: &Screen, said: &Said) {
