@@ -11,12 +11,13 @@ use std::thread;
 use guanka_core::facts::release::Manifest;
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
+use guanka_core::say::Text;
 use guanka_world::clock;
 use guanka_world::transport::client::Client;
 use guanka_world::transport::files::Files;
 use guanka_world::transport::wire::Answer;
 
-use super::refusal::could_not;
+use super::refusal::{could_not, refused};
 use super::stores::Agent;
 use super::verb::{Reply, Verb, View};
 
@@ -72,11 +73,7 @@ impl Hands {
                 other => Some(other),
             }
         });
-        asked.unwrap_or_else(|| {
-            let secs = self.patience.0 / 1000;
-            let why = format!("it has answered as many others as it can for {secs} s; ask again");
-            Err(io::Error::new(io::ErrorKind::ResourceBusy, why))
-        })
+        asked.unwrap_or_else(|| Err(io::Error::new(io::ErrorKind::ResourceBusy, BUSY.en)))
     }
 
     /// Asks for what only an answer to the driver can follow.
@@ -119,6 +116,12 @@ impl Hands {
     }
 }
 
+/// What is said of a helper that stays full.
+const BUSY: Text = Text {
+    zh: "agent 有 root 权限的那一半正忙:5 秒内一直在应答尽可能多的其他请求",
+    en: "the agent's helper has answered as many others as it can for 5 s",
+};
+
 /// What is said of a reply that is none to its verb.
 pub(super) const UNFIT: &str = "the helper's reply does not fit: another version's helper runs";
 
@@ -127,6 +130,7 @@ fn answer_of(reply: io::Result<Reply>) -> Answer {
         Ok(Reply::Done) => Answer::Done,
         Ok(Reply::Answer(answer)) => *answer,
         Ok(_) => could_not(UNFIT),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => refused(BUSY.said()),
         Err(error) => could_not(&format!("the agent's helper: {error}")),
     }
 }
@@ -204,7 +208,7 @@ mod tests {
     use guanka_world::transport::wire::Answer;
 
     use super::super::verb::{Reply, Verb};
-    use super::{Hands, is_gone};
+    use super::{BUSY, Hands, is_gone};
 
     /// Far longer than any of it takes.
     const LIMIT: Millis = Millis::from_secs(30);
@@ -232,7 +236,7 @@ mod tests {
         let refused = hands.ask(&Verb::HostFacts).expect_err("full");
         assert_eq!(refused.kind(), std::io::ErrorKind::ResourceBusy);
         match hands.answer(&Verb::HostFacts) {
-            Answer::Failed { why, .. } => assert!(why.en.contains("as many others"), "{}", why.en),
+            Answer::Failed { why, .. } => assert_eq!(why, BUSY.said()),
             other => panic!("{other:?}"),
         }
     }
