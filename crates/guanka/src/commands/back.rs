@@ -11,6 +11,8 @@ use guanka_core::say::Said;
 use guanka_world::clock;
 use guanka_world::transport::wire::{HostView, Request, Taking};
 
+use super::resume::stop;
+use super::ship::ear;
 use crate::drive::central::Central;
 use crate::drive::driver::{Driver, Waiting};
 use crate::drive::ledger::{Chapter, Ledger};
@@ -22,9 +24,6 @@ use crate::failure::codes::NOTHING;
 use crate::failure::{Exit, Failure};
 use crate::serve::Controller;
 use crate::terminal::Terminal;
-
-use super::resume::stop;
-use super::ship::ear;
 
 /// Rolls out the release before the one that serves: in the controller where there is one.
 pub(super) fn run(

@@ -99,11 +99,11 @@ fn drive(
     let screen = Arc::new(Screen::new(terminal));
     let is_held =
         |state: &State| matches!(state, State::Held { .. } | State::RollbackFailed { .. });
-    let known = controller.as_mut().and_then(|c| c.driven(link.address(), &service));
+    let goes_on = matches!(wish, Wish::GoOn) && !is_held(&rollout.state);
+    let asked = controller.as_mut().filter(|_| goes_on);
+    let known = asked.and_then(|c| c.driven(link.address(), &service));
     let moves = |known: &Driven| known.waits.is_none() && known.number == chapter.number;
-    if matches!(wish, Wish::GoOn)
-        && known.is_some_and(|known| moves(&known))
-        && !is_held(&rollout.state)
+    if known.is_some_and(|known| moves(&known))
         && let Some(controller) = controller
     {
         // It is driven already: all that is left to do is to look on.
@@ -112,9 +112,8 @@ fn drive(
     }
     // Who stops a release does not wait for its driver, nor who decides about a held one; who goes
     // on with one that moves does.
-    let is_free = matches!(wish, Wish::GoOn) && !is_held(&rollout.state);
     let manner = Manner {
-        taking: if is_free { Taking::Free } else { Taking::Over },
+        taking: if goes_on { Taking::Free } else { Taking::Over },
         seat: Seat::Foreground,
         waiting: Waiting::Stay,
         ear: ear(&screen, controller.as_ref()),

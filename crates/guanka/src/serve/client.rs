@@ -27,6 +27,9 @@ use crate::failure::{Exit, Failure, because, say};
 
 /// How long one answer may take: the list is written and synced before it comes.
 const ANSWER_LIMIT: Millis = Millis::from_secs(20);
+/// How long it may take to say who it is, which needs no disk: nobody waits longer with an abort
+/// for a controller that hangs.
+const HELLO_LIMIT: Millis = Millis::from_secs(5);
 /// How soon Ctrl-C is noticed.
 const TURN: Millis = Millis(200);
 /// A controller that is there says so every five seconds.
@@ -91,7 +94,7 @@ impl Controller {
     pub(crate) fn find() -> Option<Self> {
         let place = Place::own().ok()?;
         let mut found = Self { line: Line::connect(&place.socket).ok()? };
-        match found.ask(&Ask::Hello { protocol: PROTOCOL }) {
+        match found.ask_within(HELLO_LIMIT, &Ask::Hello { protocol: PROTOCOL }) {
             // One of another version is as good as none: the command drives by itself.
             Ok(Tell::Hello { protocol: PROTOCOL }) => Some(found),
             _ => None,
@@ -112,8 +115,12 @@ impl Controller {
     }
 
     fn ask(&mut self, ask: &Ask) -> std::io::Result<Tell> {
+        self.ask_within(ANSWER_LIMIT, ask)
+    }
+
+    fn ask_within(&mut self, limit: Millis, ask: &Ask) -> std::io::Result<Tell> {
         self.line.say(ask)?;
-        match self.line.hear(ANSWER_LIMIT)? {
+        match self.line.hear(limit)? {
             Heard::Message(tell) => Ok(tell),
             Heard::Silence | Heard::End => Err(std::io::Error::other("it does not answer")),
         }
