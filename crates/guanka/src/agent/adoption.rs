@@ -166,7 +166,8 @@ pub(super) fn leave(agent: &Arc<Agent>, service: &Arc<Service>, epoch: u64) -> A
     let (jobs, key) = (service.jobs.clone(), format!("leave-{epoch}"));
     let begin = Said::new("已开始", "begun");
     let answer = jobs.ask(&key, begin, move |progress| {
-        hand_back(&agent, &service, epoch, progress).map_or_else(|answer| answer, |()| Answer::Done)
+        let done = hand_back(&agent, &service, epoch, progress);
+        Some(done.map_or_else(|answer| answer, |()| Answer::Done))
     });
     if matches!(answer, Answer::Failed { .. }) {
         jobs.forget(&key);

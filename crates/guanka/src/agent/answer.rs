@@ -191,9 +191,7 @@ fn stage(
         Err(error) => return could_not(&error.to_string()),
     };
     let answer = if lease::allows(&agent.service(service), epoch) {
-        let (service, kept) = (service.clone(), Box::new(manifest.clone()));
-        let verb = Verb::Stage { service, epoch, manifest: kept };
-        agent.hands.forward(&verb, &mut files, manifest.files.len())
+        agent.hands.stage((service, epoch), manifest, &mut files)
     } else {
         fenced(epoch)
     };

@@ -52,7 +52,10 @@ pub(super) fn perform(
     let answer = jobs.ask(&job_key, begin, move |progress| {
         let answer = work(&agent, &service, &effect, &release, progress);
         remember(&agent, &service, &key, &answer);
-        answer
+        // Who took over meanwhile asks under the same key, and has been waiting for this very job:
+        // what was refused to the driver before is no answer for the present one.
+        let is_failed = matches!(answer, Answer::Failed { .. });
+        (!is_failed || lease::allows(&service, effect.epoch)).then_some(answer)
     });
     if matches!(answer, Answer::Failed { .. }) {
         // What could not be done is tried again when it is asked again.

@@ -30,12 +30,13 @@ pub(super) struct Progress {
 }
 
 impl Jobs {
-    /// Returns a job's answer, or how far it is; starts it when it is not there.
+    /// Returns a job's answer, or how far it is; starts it when it is not there. Work that comes to
+    /// no answer is begun anew by the next question.
     pub(super) fn ask(
         &self,
         key: &str,
         begin: Said,
-        work: impl FnOnce(&Progress) -> Answer + Send + 'static,
+        work: impl FnOnce(&Progress) -> Option<Answer> + Send + 'static,
     ) -> Answer {
         let mut jobs = lock(&self.jobs);
         match jobs.get(key) {
@@ -50,12 +51,11 @@ impl Jobs {
             let done = std::panic::catch_unwind(AssertUnwindSafe(|| work(&progress)));
             let jobs = &progress.jobs.jobs;
             match done {
-                Ok(answer) => {
+                Ok(Some(answer)) => {
                     lock(jobs).insert(progress.key.clone(), Job::Done(Box::new(answer)));
                 }
-                // A mistake of ours in a job must not answer "at work" for ever: the next question
-                // begins it anew.
-                Err(_) => {
+                // A mistake of ours in a job must not answer "at work" for ever either.
+                Ok(None) | Err(_) => {
                     lock(jobs).remove(&progress.key);
                 }
             }
@@ -79,5 +79,36 @@ impl Progress {
         if let Some(job @ Job::Working(_)) = jobs.get_mut(&self.key) {
             *job = Job::Working(said);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guanka_core::quantity::Millis;
+    use guanka_core::say::Said;
+    use guanka_world::clock;
+    use guanka_world::transport::wire::Answer;
+
+    use super::Jobs;
+    use crate::agent::refusal::fenced;
+
+    #[test]
+    fn work_that_was_left_by_its_driver_is_begun_anew_for_the_next_one() {
+        let jobs = Jobs::default();
+        let said = || Said::new("a", "a");
+        // Waits until it is over what the driver of an epoch hears.
+        let hears = |answer: fn() -> Option<Answer>| {
+            let ask = || match jobs.ask("key", said(), move |_| answer()) {
+                Answer::Working { .. } => None,
+                other => Some(other),
+            };
+            clock::wait_for(Millis::from_secs(20), Millis(1), ask).expect("an answer")
+        };
+        let begun = jobs.ask("key", said(), |_| None);
+        assert!(matches!(begun, Answer::Working { .. }));
+        assert!(matches!(hears(|| Some(Answer::Done)), Answer::Done));
+        assert!(matches!(hears(|| Some(fenced(7))), Answer::Done), "it is done once");
+        jobs.forget("key");
+        assert!(matches!(hears(|| Some(fenced(7))), Answer::Failed { .. }));
     }
 }

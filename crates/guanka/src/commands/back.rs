@@ -11,6 +11,8 @@ use guanka_core::say::Said;
 use guanka_world::clock;
 use guanka_world::transport::wire::{HostView, Request, Taking};
 
+use super::resume::stop;
+use super::ship::ear;
 use crate::drive::central::Central;
 use crate::drive::driver::{Driver, Waiting};
 use crate::drive::ledger::{Chapter, Ledger};
@@ -20,23 +22,50 @@ use crate::drive::seat::Seat;
 use crate::drive::submission::host_name;
 use crate::failure::codes::NOTHING;
 use crate::failure::{Exit, Failure};
+use crate::serve::Controller;
 use crate::terminal::Terminal;
 
-/// Rolls out the release before the one that serves.
+/// Rolls out the release before the one that serves: in the controller where there is one.
 pub(super) fn run(
-    mut link: Link,
-    mut ledger: Ledger,
+    (mut link, mut ledger): (Link, Ledger),
     chapter: &Chapter,
-    terminal: &Terminal,
+    (controller, terminal): (Option<Controller>, &Terminal),
 ) -> Result<Exit, Failure> {
     let service = ledger.service.clone();
-    let since_ms = clock::now_ms();
     let seen = view(&mut link, &service)?;
-    let (stable, before, declared) = target(&ledger, &seen)?;
+    let target = target(&ledger, &seen)?;
     let epoch = lease(&mut link, &service, Taking::Free, Seat::Foreground)?;
+    let (spec, declared) = match begin((&mut link, &mut ledger), chapter, epoch, target) {
+        Ok(begun) => begun,
+        Err(failed) => {
+            // Nothing has begun: the next one need not wait for this lease to end by itself.
+            let _ = link.ask(&Request::GiveLease { service, epoch });
+            return Err(failed);
+        }
+    };
+    let draft = Rollout::draft(spec.clone(), epoch, ledger.last_seq());
+    let project = chapter.project.clone().into();
+    let central = Central::of_kept(declared, project, spec.release.clone());
+    let screen = Arc::new(Screen::new(terminal));
+    let ear = ear(&screen, controller.as_ref());
+    let parts = (central, Waiting::Stay);
+    let mut driver = Driver::new(ear, (link, ledger), epoch, draft, parts);
+    let actor = guanka_world::process::who();
+    driver.happen(Event::Submitted { spec: Box::new(spec), actor })?;
+    stop(driver, controller, &screen)
+}
+
+/// Tells the host which settings hold from now on, and opens a chapter of the journal.
+fn begin(
+    (link, ledger): (&mut Link, &mut Ledger),
+    chapter: &Chapter,
+    epoch: u64,
+    (stable, before, declared): (Stable, ReleaseId, Declared),
+) -> Result<(Spec, Declared), Failure> {
+    let since_ms = clock::now_ms();
     let spec = Spec {
-        service: service.clone(),
-        release: before.clone(),
+        service: ledger.service.clone(),
+        release: before,
         origin: Origin::Artifact,
         hosts: vec![host_name(link.address())],
         candidate: stable.arm.other(),
@@ -46,19 +75,11 @@ pub(super) fn run(
         past: Past::Clean,
     };
     // The old release runs with the settings it was released with.
-    let project = chapter.project.clone();
+    let project = &chapter.project;
     let routes = crate::drive::central::routes(project.as_ref());
     link.ask(&Request::Configure { epoch, declared: Box::new(declared.clone()), routes })?;
-    let last = ledger.last_seq();
-    ledger.begin(&mut link, epoch, &declared, (&project, since_ms))?;
-    let draft = Rollout::draft(spec.clone(), epoch, last);
-    let central = Central::of_kept(declared, project.into(), before);
-    let parts = (central, Waiting::Stay);
-    let ear = Arc::new(Screen::new(terminal));
-    let mut driver = Driver::new(ear, (link, ledger), epoch, draft, parts);
-    let actor = guanka_world::process::who();
-    driver.happen(Event::Submitted { spec: Box::new(spec), actor })?;
-    driver.run()
+    ledger.begin(link, epoch, &declared, (project, since_ms))?;
+    Ok((spec, declared))
 }
 
 /// Finds what serves, and the release that served before it: the newest one that a rollout ended

@@ -74,7 +74,7 @@ enum Verb {
     #[command(visible_alias = "undo")]
     Rollback(resume::Args),
     /// Go on with a rollout that was interrupted or held.
-    Resume(resume::ResumeArgs),
+    Resume(resume::Args),
     /// End a rollout; the stable release keeps or gets everything.
     Abort(resume::AbortArgs),
     /// Take the program that runs behind a site in as blue, where it runs; a plan first.

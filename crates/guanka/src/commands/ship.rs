@@ -23,7 +23,7 @@ use crate::drive::submission;
 use crate::drive::told::{Deaf, Ear, Told};
 use crate::failure::codes::UNFINISHED;
 use crate::failure::{Exit, Failure};
-use crate::serve::{self, Controller};
+use crate::serve::{self, Controller, Followed};
 use crate::terminal::Terminal;
 
 /// What to ship, and how far.
@@ -119,9 +119,11 @@ pub(super) fn drive(
     (screen, patience): (&Arc<Screen>, Patience),
 ) -> Result<Exit, Failure> {
     let Some(mut controller) = controller else { return driver.run() };
-    let handed = serve::hand_over(&mut controller, driver)?;
+    let handed = serve::hand_over(&mut controller, &mut driver)?;
+    // The host's agent need not keep a connection for who looks on.
+    drop(driver);
     if patience == Patience::Follow {
-        return serve::follow(controller, &handed, screen);
+        return serve::follow(controller, &handed, screen).map(Followed::exit);
     }
     let note = || "note".to_owned();
     screen.hear(Told::Line { event: note(), state: note(), says: serve::goes_on(&handed) });

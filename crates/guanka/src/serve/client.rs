@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use guanka_core::facts::declared::HostAddress;
 use guanka_core::name::ServiceName;
 use guanka_core::quantity::Millis;
+use guanka_core::rollout::ending::Ending;
 use guanka_core::say::Said;
 use guanka_world::controller::{Entry, Place};
 use guanka_world::transport::line::{Heard, Line};
@@ -26,6 +27,9 @@ use crate::failure::{Exit, Failure, because, say};
 
 /// How long one answer may take: the list is written and synced before it comes.
 const ANSWER_LIMIT: Millis = Millis::from_secs(20);
+/// How long it may take to say who it is, which needs no disk: nobody waits longer with an abort
+/// for a controller that hangs.
+const HELLO_LIMIT: Millis = Millis::from_secs(5);
 /// How soon Ctrl-C is noticed.
 const TURN: Millis = Millis(200);
 /// A controller that is there says so every five seconds.
@@ -56,6 +60,25 @@ struct HeardOf {
     is_first: bool,
 }
 
+/// How following ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// The rollout has ended so, or waits for a person.
+    Ended(Ending),
+    /// Ctrl-C: it goes on without who followed.
+    Left,
+}
+
+impl Followed {
+    /// Returns the exit code of who followed.
+    pub(crate) const fn exit(self) -> Exit {
+        match self {
+            Self::Ended(ending) => exit_of(ending),
+            Self::Left => Exit::Interrupted,
+        }
+    }
+}
+
 /// How one connection's telling went.
 enum Listened {
     /// To the end, or the controller does not drive it.
@@ -71,7 +94,7 @@ impl Controller {
     pub(crate) fn find() -> Option<Self> {
         let place = Place::own().ok()?;
         let mut found = Self { line: Line::connect(&place.socket).ok()? };
-        match found.ask(&Ask::Hello { protocol: PROTOCOL }) {
+        match found.ask_within(HELLO_LIMIT, &Ask::Hello { protocol: PROTOCOL }) {
             // One of another version is as good as none: the command drives by itself.
             Ok(Tell::Hello { protocol: PROTOCOL }) => Some(found),
             _ => None,
@@ -92,18 +115,22 @@ impl Controller {
     }
 
     fn ask(&mut self, ask: &Ask) -> std::io::Result<Tell> {
+        self.ask_within(ANSWER_LIMIT, ask)
+    }
+
+    fn ask_within(&mut self, limit: Millis, ask: &Ask) -> std::io::Result<Tell> {
         self.line.say(ask)?;
-        match self.line.hear(ANSWER_LIMIT)? {
+        match self.line.hear(limit)? {
             Heard::Message(tell) => Ok(tell),
             Heard::Silence | Heard::End => Err(std::io::Error::other("it does not answer")),
         }
     }
 }
 
-/// Gives a rollout that has begun here to the controller.
+/// Gives a rollout that has begun here to the controller, and the lease back in any case.
 pub(crate) fn hand_over(
     controller: &mut Controller,
-    mut driver: Driver,
+    driver: &mut Driver,
 ) -> Result<Handed, Failure> {
     driver.give_lease();
     let host = driver.link.address().clone();
@@ -140,12 +167,12 @@ pub(crate) fn hand_over(
     Err(Failure::new(&CONTROLLER, doing(number), why).next(Said::new(next.clone(), next)))
 }
 
-/// Follows a rollout in the controller to its end, and ends as it does.
+/// Follows a rollout in the controller to its end.
 pub(crate) fn follow(
     mut controller: Controller,
     handed: &Handed,
     screen: &Screen,
-) -> Result<Exit, Failure> {
+) -> Result<Followed, Failure> {
     let interrupted = interrupt::on_interrupt().map_err(|error| {
         let doing = say("正在跟随控制器", "following the controller");
         Failure::new(&CONTROLLER, doing, because(&error))
@@ -175,7 +202,7 @@ pub(crate) fn follow(
         }
     }
     note(screen, &goes_on(handed));
-    Ok(Exit::Interrupted)
+    Ok(Followed::Left)
 }
 
 /// Says how a rollout that is left to the controller is watched and stopped.
@@ -235,7 +262,7 @@ fn one_connection(
 }
 
 /// Ends as the journal says that the rollout has ended.
-fn conclude(handed: &Handed, screen: &Screen, heard: &HeardOf) -> Result<Exit, Failure> {
+fn conclude(handed: &Handed, screen: &Screen, heard: &HeardOf) -> Result<Followed, Failure> {
     let Handed { host, service, number } = handed;
     let mut link = Link::to(host)?;
     let ledger = Ledger::read(&mut link, service)?;
@@ -251,7 +278,7 @@ fn conclude(handed: &Handed, screen: &Screen, heard: &HeardOf) -> Result<Exit, F
             screen.hear(Told::Reported { report: Box::new(report) });
         }
     }
-    Ok(exit_of(ending))
+    Ok(Followed::Ended(ending))
 }
 
 fn note(screen: &Screen, said: &Said) {

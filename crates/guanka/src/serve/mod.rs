@@ -23,7 +23,7 @@ use guanka_world::controller::{Entry, Place, Roster};
 use guanka_world::transport::server::Server;
 use guanka_world::{clock, files, interrupt};
 
-pub(crate) use client::{Controller, Handed, follow, goes_on, hand_over};
+pub(crate) use client::{Controller, Followed, Handed, follow, goes_on, hand_over};
 pub(crate) use message::Driven;
 
 use crate::failure::codes::CONTROLLER;

@@ -57,15 +57,15 @@ impl Client {
         })
     }
 
-    /// Asks and passes on, piece by piece, the files that came with somebody else's request.
+    /// Asks and passes on, piece by piece, the files that came with somebody else's request. What
+    /// was taken of them does not come again: who may be turned away asks something smaller first.
     pub fn ask_forwarding<Q: Serialize, A: DeserializeOwned>(
         &mut self,
         request: &Q,
         files: &mut Files,
         count: usize,
     ) -> io::Result<A> {
-        let message = serde_json::to_vec(request).map_err(io::Error::other)?;
-        frame::write(&mut self.stream, FrameKind::Message, &message)?;
+        self.send(request, &mut std::iter::empty())?;
         let mut piece = vec![0; 256 << 10];
         for _ in 0..count {
             let mut file = files.next_file();
@@ -85,12 +85,28 @@ impl Client {
         request: &Q,
         files: &mut dyn Iterator<Item = io::Result<Vec<u8>>>,
     ) -> io::Result<A> {
+        match self.send(request, files) {
+            Ok(()) => self.answer(),
+            // Whoever was turned away before the question has the reason waiting to be read.
+            Err(sent) if is_hung_up(&sent) => match self.answer::<A>() {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(error),
+                _ => Err(sent),
+            },
+            Err(sent) => Err(sent),
+        }
+    }
+
+    fn send<Q: Serialize>(
+        &mut self,
+        request: &Q,
+        files: &mut dyn Iterator<Item = io::Result<Vec<u8>>>,
+    ) -> io::Result<()> {
         let message = serde_json::to_vec(request).map_err(io::Error::other)?;
         frame::write(&mut self.stream, FrameKind::Message, &message)?;
         for file in files {
             send_file(&mut self.stream, &file?)?;
         }
-        self.answer()
+        Ok(())
     }
 
     fn answer<A: DeserializeOwned>(&mut self) -> io::Result<A> {
@@ -98,10 +114,15 @@ impl Client {
             Some((FrameKind::Message, bytes)) => {
                 serde_json::from_slice(&bytes).map_err(io::Error::other)
             }
+            Some((FrameKind::Full, _)) => Err(frame::full()),
             Some((FrameKind::Bytes, _)) => Err(io::Error::other("the agent sent a file")),
             None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the agent hung up")),
         }
     }
+}
+
+fn is_hung_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 /// Sends one file in pieces, ended by an empty one.

@@ -85,7 +85,7 @@ impl Pieces {
             self.left = length;
         }
         let most = self.left.min(buffer.len());
-        let read = self.stream.read(&mut buffer[..most])?;
+        let read = frame::read_some(&mut self.stream, &mut buffer[..most])?;
         if read == 0 && most > 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the asker hung up"));
         }

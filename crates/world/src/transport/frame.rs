@@ -12,6 +12,8 @@ pub enum FrameKind {
     Message,
     /// A piece of a file.
     Bytes,
+    /// Nothing was read of what was asked: as many are answered as can be at a time.
+    Full,
 }
 
 /// Writes one frame.
@@ -21,6 +23,7 @@ pub fn write(stream: &mut impl Write, kind: FrameKind, bytes: &[u8]) -> io::Resu
     let tag = match kind {
         FrameKind::Message => b'M',
         FrameKind::Bytes => b'B',
+        FrameKind::Full => b'F',
     };
     let mut head = [tag, 0, 0, 0, 0];
     head[1..].copy_from_slice(&length.to_be_bytes());
@@ -47,26 +50,16 @@ pub fn read_head(stream: &mut impl Read) -> io::Result<Option<(FrameKind, usize)
     head_within(stream, FRAME_MAX)
 }
 
-/// Reads what has come. A socket with a time limit is interrupted when its process is stopped and
-/// goes on, or is looked at by a debugger: that is no end of the peer.
-fn first(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match stream.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
-}
-
 fn head_within(stream: &mut impl Read, most: u32) -> io::Result<Option<(FrameKind, usize)>> {
     let mut head = [0; 5];
-    match first(stream, &mut head)? {
+    match read_some(stream, &mut head)? {
         0 => return Ok(None),
         some => stream.read_exact(&mut head[some..])?,
     }
     let kind = match head[0] {
         b'M' => FrameKind::Message,
         b'B' => FrameKind::Bytes,
+        b'F' => FrameKind::Full,
         other => {
             let text = format!("a frame of the unknown kind {other}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -80,30 +73,51 @@ fn head_within(stream: &mut impl Read, most: u32) -> io::Result<Option<(FrameKin
     Ok(Some((kind, length as usize)))
 }
 
+/// Returns what an asker is told who was turned away before anything was read.
+pub(super) fn full() -> io::Error {
+    let why = "it answers as many others as it can at a time";
+    io::Error::new(io::ErrorKind::ResourceBusy, why)
+}
+
+/// Reads what has come. A process that is stopped and goes on, or frozen and thawed, finds a read
+/// with a time limit interrupted although it handles no signal; the connection is whole.
+pub(super) fn read_some(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{self, Read};
 
     use super::{FrameKind, read, write};
 
-    /// A stream that is interrupted before every read.
-    struct Interrupted<'a>(&'a [u8], bool);
+    /// A stream of which every other read is interrupted, and which gives a byte at a time.
+    struct Stopped<'a>(&'a [u8], bool);
 
-    impl Read for Interrupted<'_> {
+    impl Read for Stopped<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.1 = !self.1;
-            if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(buffer) }
+            if self.1 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let most = buffer.len().min(1);
+            self.0.read(&mut buffer[..most])
         }
     }
 
     #[test]
-    fn an_interruption_ends_no_conversation() {
-        let mut stream = Vec::new();
-        write(&mut stream, FrameKind::Message, b"{}").expect("written");
-        let mut reader = Interrupted(&stream, false);
-        let first = read(&mut reader).expect("whole");
-        assert_eq!(first, Some((FrameKind::Message, b"{}".to_vec())));
-        assert_eq!(read(&mut reader).expect("the end"), None);
+    fn a_process_that_was_stopped_and_goes_on_reads_on() {
+        let mut sent = Vec::new();
+        write(&mut sent, FrameKind::Message, b"{\"verb\":\"services\"}").expect("written");
+        let mut stream = Stopped(&sent, false);
+        let whole = Some((FrameKind::Message, b"{\"verb\":\"services\"}".to_vec()));
+        assert_eq!(read(&mut stream).expect("whole"), whole);
+        assert_eq!(read(&mut stream).expect("the end"), None);
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Line {
             Some((FrameKind::Message, bytes)) => {
                 serde_json::from_slice(&bytes).map(Heard::Message).map_err(io::Error::other)
             }
+            Some((FrameKind::Full, _)) => Err(frame::full()),
             Some((FrameKind::Bytes, _)) => Err(io::Error::other("bytes where a message belongs")),
         }
     }

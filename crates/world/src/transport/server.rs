@@ -1,5 +1,6 @@
 //! The answering side: a unix socket that only its owner may use, one thread a connection, bounded
-//! in number. What is asked and answered is the caller's: the agent's messages, or the helper's.
+//! in number: who comes beyond is told so, before anything is read. What is asked and answered is
+//! the caller's: the agent's messages, or the helper's.
 
 use std::fs;
 use std::io;
@@ -21,7 +22,7 @@ use crate::clock;
 use crate::files::Lock;
 
 /// The most connections at a time: a driver, a few people looking, a bench.
-const CONNECTIONS_MAX: usize = 64;
+pub const CONNECTIONS_MAX: usize = 64;
 /// A peer that says nothing for this long is let go; a driver asks every second.
 const IDLE: Duration = Duration::from_secs(300);
 /// How long a starting agent waits for one that was killed to be gone: its lock goes with it.
@@ -105,18 +106,41 @@ impl Server {
         let open = Arc::new(AtomicUsize::new(0));
         for stream in self.listener.incoming() {
             let stream = stream?;
-            if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
-                open.fetch_sub(1, Ordering::SeqCst);
+            let Some(seat) = Seat::take(&open) else {
+                turn_away(stream);
                 continue;
-            }
-            let (open, take) = (Arc::clone(&open), Arc::clone(&take));
+            };
+            let take = Arc::clone(&take);
             thread::spawn(move || {
+                let _seat = seat;
                 take(stream);
-                open.fetch_sub(1, Ordering::SeqCst);
             });
         }
         Ok(())
     }
+}
+
+/// One of the connections at a time; given back however its thread ends.
+struct Seat(Arc<AtomicUsize>);
+
+impl Seat {
+    fn take(open: &Arc<AtomicUsize>) -> Option<Self> {
+        let seat = Self(Arc::clone(open));
+        (open.fetch_add(1, Ordering::SeqCst) < CONNECTIONS_MAX).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Tells a peer that nothing of its question was read. A frame this small never waits for a peer.
+fn turn_away(mut stream: UnixStream) {
+    // Whoever has gone already need not be told.
+    let _ = stream.set_nonblocking(true);
+    let _ = frame::write(&mut stream, FrameKind::Full, &[]);
 }
 
 fn converse<Q: DeserializeOwned, A: Serialize>(
@@ -152,7 +176,7 @@ mod tests {
 
     use guanka_core::quantity::Millis;
 
-    use super::{Server, Session};
+    use super::{CONNECTIONS_MAX, Server, Session};
     use crate::transport::client::Client;
     use crate::transport::wire::{Answer, Request};
 
@@ -171,6 +195,41 @@ mod tests {
         assert!(matches!(services, Answer::Services { .. }));
         assert!(matches!(client.ask(&Request::Verify).expect("answered"), Answer::Done));
         assert!(Server::bind(&socket).is_err());
+    }
+
+    #[test]
+    fn who_comes_beyond_the_bound_is_told_so_and_a_seat_is_given_back_after_a_panic() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let socket = dir.path().join("agent.sock");
+        let server = Server::bind(&socket).expect("bound");
+        let answer = |request: Request, _: &mut Session<'_>| match request {
+            Request::Verify => panic!("a fault of ours"),
+            _ => Answer::Done,
+        };
+        thread::spawn(move || server.serve(Arc::new(answer)));
+        let limit = Millis::from_secs(20);
+        let connect = || Client::connect(&socket, limit).expect("connected");
+        let ask = |client: &mut Client| client.ask::<_, Answer>(&Request::Services);
+        let seated = || {
+            let mut client = connect();
+            ask(&mut client).map(|_| client)
+        };
+        let mut all: Vec<Client> =
+            (0..CONNECTIONS_MAX).map(|_| seated().expect("a seat")).collect();
+        for _ in 0..3 {
+            let refused = seated().err().expect("turned away");
+            assert_eq!(refused.kind(), std::io::ErrorKind::ResourceBusy, "{refused}");
+        }
+        // Sent in many pieces, the question meets a connection that was closed long before.
+        let mut files = (0..64).map(|_| Ok(vec![0; 1 << 20]));
+        let asked = connect().ask_with_files::<_, Answer>(&Request::Services, &mut files);
+        let refused = asked.expect_err("turned away");
+        assert_eq!(refused.kind(), std::io::ErrorKind::ResourceBusy, "{refused}");
+        assert!(all.iter_mut().all(|client| ask(client).is_ok()), "the others are answered");
+        let mut last = all.pop().expect("a seat");
+        assert!(last.ask::<_, Answer>(&Request::Verify).is_err(), "its thread has panicked");
+        let found = crate::clock::wait_for(limit, Millis(5), || seated().ok());
+        assert!(found.is_some(), "its seat is free again");
     }
 
     #[test]

@@ -23,7 +23,9 @@ pub(super) const CASES: &[Case] = &[
     ("asked to end in a canary: gone within 5 s, names what is unfinished, goes on later", ended),
     ("Ctrl-C of a ship leaves the release running", interrupted),
     ("--no-wait comes back at once, status -w sees the release through", not_waited_for),
-    ("abort takes a canary from the controller, which lets go", aborted),
+    ("abort takes a canary back in the controller, whose ship ends", aborted),
+    ("a controller that cannot take an abort on does not keep it from being done", not_taken_on),
+    ("rollback after the end goes on in the controller without its terminal", rolled_back),
     ("a release held on purpose goes on in the controller with resume", held),
     ("resume of a driven release follows it", looked_on),
     ("a host that is away is waited for", away),
@@ -137,11 +139,49 @@ fn not_waited_for(office: &mut Office) -> Result<()> {
 
 fn aborted(office: &mut Office) -> Result<()> {
     office.long_release("aborted")?;
+    let before = office.taken_over();
     let ship = office.begin(&["ship"])?;
     office.is_in_canary()?;
-    office.call(&["abort", "--reason", "lab"])?.exits(5)?;
+    let answer = office.call(&["abort", "--reason", "lab"])?.exits(5)?;
+    ensure!(answer.text().contains("Taken back"), "it follows to the end: {}", answer.shown());
     let answer = ship.end()?.exits(7)?;
     ensure!(answer.text().contains("GK1203"), "another driver: {}", answer.shown());
+    let drives = office.taken_over() - before;
+    ensure!(drives == 2, "the controller took over {drives} times, not for ship and for abort");
+    Ok(())
+}
+
+fn not_taken_on(office: &mut Office) -> Result<()> {
+    office.long_release("not-taken-on")?;
+    let ship = office.begin(&["ship"])?;
+    office.is_in_canary()?;
+    // A list that cannot be written is the fault of a controller that otherwise lives.
+    let list = office.ground.guanka.controller().join("rollouts.json");
+    let aside = list.with_extension("aside");
+    fs::rename(&list, &aside).context("take the list away")?;
+    fs::create_dir(&list).context("stand in its way")?;
+    let answer = office.call(&["abort"])?.exits(5)?;
+    ensure!(answer.text().contains("so it is driven here"), "{}", answer.shown());
+    ship.end()?.exits(7)?;
+    office.kill()?;
+    fs::remove_dir(&list).context("clear the way")?;
+    fs::rename(&aside, &list).context("bring the list back")?;
+    office.start()
+}
+
+/// The releases that were aborted have never served, so the one before is `interrupted`.
+fn rolled_back(office: &mut Office) -> Result<()> {
+    let back = office.begin(&["rollback"])?;
+    office.ground.wait_for_state("\"settling\"")?;
+    let driver = office.ground.status()?["driver"].clone();
+    ensure!(driver["seat"] == "controller", "who drives? {driver}");
+    interrupt(&back)?;
+    back.end()?.exits(130)?;
+    // A rollback has no canary whose settling could be short: it settles for a minute.
+    let gone_on = || (office.listed() == 0).then_some(());
+    process::wait_for("the rollback goes on to its end", 2 * LIMIT, gone_on)?;
+    office.ground.wait_for_state("\"done\"")?;
+    office.ground.serves = "interrupted";
     Ok(())
 }
 

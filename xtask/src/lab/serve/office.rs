@@ -67,6 +67,11 @@ impl Office {
         self.controller.as_ref().map(Controller::said).unwrap_or_default()
     }
 
+    /// Returns how often the controller has taken a rollout over.
+    pub(super) fn taken_over(&self) -> usize {
+        self.controller_said().matches(": taken over").count()
+    }
+
     /// Returns the rollouts on the controller's list.
     pub(super) fn listed(&self) -> usize {
         let path = self.ground.guanka.controller().join("rollouts.json");
