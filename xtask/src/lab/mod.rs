@@ -21,6 +21,8 @@ const PARTS: &[Part] = &[
     ("host", host::run),
     ("logs", host::run_logs),
     ("panel", panel::run),
+    ("adoption", panel::run_kills),
+    ("adoption-ssh", host::run_adoption),
     ("serve", serve::run),
     ("programs", host::run_programs),
     ("newest", host::run_newest),

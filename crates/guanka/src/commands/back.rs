@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use guanka_core::facts::declared::Declared;
+use guanka_core::name::ServiceName;
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::spec::{GatePlan, Origin, Past, ReleaseId, Spec, Stable};
 use guanka_core::rollout::state::{Rollout, State};
 use guanka_core::say::Said;
 use guanka_world::clock;
-use guanka_world::transport::wire::{HostView, Request, Taking};
+use guanka_world::transport::wire::{Answer, HostView, Request, Taking};
 
 use crate::drive::central::Central;
 use crate::drive::driver::{Driver, Waiting};
@@ -32,7 +33,8 @@ pub(super) fn run(
     let service = ledger.service.clone();
     let since_ms = clock::now_ms();
     let seen = view(&mut link, &service)?;
-    let (stable, before, declared) = target(&ledger, &seen)?;
+    let (stable, before, declared) =
+        target(&ledger, &seen).map_err(|none| or_leave(none, &mut link, &service))?;
     let epoch = lease(&mut link, &service, Taking::Free, Seat::Foreground)?;
     let spec = Spec {
         service: service.clone(),
@@ -59,6 +61,24 @@ pub(super) fn run(
     let actor = guanka_world::process::who();
     driver.happen(Event::Submitted { spec: Box::new(spec), actor })?;
     driver.run()
+}
+
+/// Says, where what served before is no release but a program that was adopted, how that is had
+/// back.
+fn or_leave(none: Failure, link: &mut Link, service: &ServiceName) -> Failure {
+    match link.ask(&Request::PlanLeaving { service: service.clone() }) {
+        Ok(Answer::Leaving { .. }) => {
+            let doing = Said::new(format!("正在回退 {service}"), format!("taking {service} back"));
+            let why = Said::new(
+                "之前服务的是接管来的程序,不是发布;要恢复它请用 `guanka leave`",
+                "what served before is the program that was adopted and no release; \
+                 `guanka leave` brings it back",
+            );
+            Failure::new(&NOTHING, doing, why)
+                .next(Said::new("guanka leave --yes", "guanka leave --yes"))
+        }
+        _ => none,
+    }
 }
 
 /// Finds what serves, and the release that served before it: the newest one that a rollout ended

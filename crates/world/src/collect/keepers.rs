@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::processes::{Process, Processes};
 use super::tree::HostTree;
+use crate::managers::systemd::RETURNED;
 
 /// How many pid files of the panel are read.
 const PID_FILES_MAX: usize = 10_000;
@@ -76,7 +77,8 @@ fn by_group(cgroup: &str) -> Option<&'static str> {
         last.is_some_and(|unit| {
             let starters = ["ssh", "sshd", "bt", "cron", "crond", "rc-local", "nginx"];
             let name = unit.trim_end_matches(".service");
-            !name.starts_with("user@") && !starters.contains(&name)
+            let is_starters = name.starts_with("user@") || name.starts_with(RETURNED);
+            !is_starters && !starters.contains(&name)
         })
     };
     paths().any(is_service).then_some("systemd")

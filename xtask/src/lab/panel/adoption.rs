@@ -18,7 +18,7 @@ use crate::lab::example;
 use crate::process;
 
 /// What each small command may take; Go's build cache may be cold.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// The cases, each on a host of its own.
 pub(super) const CASES: &[Case] = &[
@@ -75,7 +75,7 @@ fn unhurt(what: &str, met: &[Met]) -> Result<()> {
 
 /// The program that ran before guanka came: the example of an older day, built into the site's own
 /// folder with what it needs beside it.
-fn old_program(ground: &Ground) -> Result<PathBuf> {
+pub(super) fn old_program(ground: &Ground) -> Result<PathBuf> {
     let folder = ground.host.root.join("www/wwwroot/api");
     let source = ground.folder.join("old");
     example::copy(&ground.repository, &source)?;
@@ -98,13 +98,13 @@ fn old_program(ground: &Ground) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn env(ground: &Ground) -> Vec<(String, String)> {
+pub(super) fn env(ground: &Ground) -> Vec<(String, String)> {
     let listen = format!("127.0.0.1:{}", ground.host.ports.api_backend);
     vec![("PORT".to_owned(), listen), ("API_KEY".to_owned(), "k-12345".to_owned())]
 }
 
 /// Returns all that lies on the host but what guanka keeps for itself, by path.
-fn files_of(ground: &Ground) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+pub(super) fn files_of(ground: &Ground) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut folders: Vec<PathBuf> =
         ["etc/supervisor", "www/server/panel", "www/server/nginx/conf", "www/wwwroot", "var/tmp"]
@@ -129,7 +129,7 @@ fn is_own(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "pid" || ending == "log")
 }
 
-fn same_files(ground: &Ground, before: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
+pub(super) fn same_files(ground: &Ground, before: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
     let after = files_of(ground)?;
     let differs = |path: &&PathBuf| before.get(*path) != after.get(*path);
     let list: Vec<&PathBuf> = before
@@ -226,7 +226,7 @@ fn carried(ground: &Ground, old: &Old) -> Result<()> {
 }
 
 /// What the program was when it was found.
-struct Old {
+pub(super) struct Old {
     folder: PathBuf,
     listen: Option<String>,
     uid: u32,
@@ -234,7 +234,7 @@ struct Old {
 }
 
 impl Old {
-    fn of(pid: u32) -> Result<Self> {
+    pub(super) fn of(pid: u32) -> Result<Self> {
         let meta = fs::metadata(format!("/proc/{pid}"))?;
         Ok(Self {
             folder: fs::read_link(format!("/proc/{pid}/cwd"))?,
@@ -245,7 +245,7 @@ impl Old {
     }
 
     /// Holds a process to being the same program as before.
-    fn is(&self, pid: u32) -> Result<()> {
+    pub(super) fn is(&self, pid: u32) -> Result<()> {
         let now = Self::of(pid)?;
         let same = now.folder == self.folder
             && now.listen == self.listen
@@ -257,7 +257,7 @@ impl Old {
 }
 
 /// Returns who listens on the old program's port.
-fn listener(ground: &Ground) -> Result<u32> {
+pub(super) fn listener(ground: &Ground) -> Result<u32> {
     let port = ground.host.ports.api_backend;
     let mut ss = process::clean("/bin/ss".as_ref());
     let filter = format!("sport = :{port}");
@@ -267,7 +267,7 @@ fn listener(ground: &Ground) -> Result<u32> {
 }
 
 /// Writes guanka.toml with short gates and the old program's user.
-fn declare(ground: &Ground, domain: &str) -> Result<()> {
+pub(super) fn declare(ground: &Ground, domain: &str) -> Result<()> {
     ground.manifest(domain)?;
     let path = ground.project.join("guanka.toml");
     let text = fs::read_to_string(&path)?;
