@@ -63,16 +63,15 @@ pub(super) fn run(
     driver.run()
 }
 
-/// Says, where what served before is no release but a program that was adopted, how that is had
-/// back.
+/// Says, where no release but a program that was adopted served before, how that is had back.
 fn or_leave(none: Failure, link: &mut Link, service: &ServiceName) -> Failure {
     match link.ask(&Request::PlanLeaving { service: service.clone() }) {
         Ok(Answer::Leaving { .. }) => {
             let doing = Said::new(format!("正在回退 {service}"), format!("taking {service} back"));
             let why = Said::new(
-                "之前服务的是接管来的程序,不是发布;要恢复它请用 `guanka leave`",
-                "what served before is the program that was adopted and no release; \
-                 `guanka leave` brings it back",
+                "没有更早的发布;要回到接管前的程序,请用 `guanka leave`",
+                "no release served before; the way back to the program as it was adopted is \
+                 `guanka leave`",
             );
             Failure::new(&NOTHING, doing, why)
                 .next(Said::new("guanka leave --yes", "guanka leave --yes"))

@@ -158,6 +158,11 @@ fn pid_of(arm: &Value) -> Result<u32> {
     Ok(u32::try_from(pid)?)
 }
 
+/// Returns the process that is blue.
+pub(super) fn pid_of_blue(ground: &Ground) -> Result<u32> {
+    pid_of(&arm(ground, "blue")?)
+}
+
 /// Adopts what runs, with visitors on the site: a plan that changes nothing, then the deed.
 fn adopt(ground: &Ground, keeper: &str, more: &[&str], host: &str, port: u16) -> Result<u32> {
     let before = Snapshot::of(&ground.host.root)?;
@@ -176,11 +181,11 @@ fn adopt(ground: &Ground, keeper: &str, more: &[&str], host: &str, port: u16) ->
     ensure!(status == 200 && body.contains("\"old\""), "{status}: {body}");
     let status = ground.status()?;
     ensure!(status["host"]["active"] == "blue", "blue is stable: {status}");
-    pid_of(&arm(ground, "blue")?)
+    pid_of_blue(ground)
 }
 
 /// Ships a release with visitors on the site; nobody may notice.
-fn ship(ground: &Ground, release: &str, host: &str, port: u16) -> Result<()> {
+pub(super) fn ship(ground: &Ground, release: &str, host: &str, port: u16) -> Result<()> {
     example::release(&ground.project, release)?;
     let crowd = Crowd::start(port, host);
     let done = ground.call(&["ship"]);
@@ -194,7 +199,7 @@ fn ship(ground: &Ground, release: &str, host: &str, port: u16) -> Result<()> {
 }
 
 /// Leaves with visitors on the site: a plan, then the deed; the old program answers again.
-fn leave(ground: &Ground, host: &str, port: u16) -> Result<()> {
+pub(super) fn leave(ground: &Ground, host: &str, port: u16) -> Result<()> {
     let before = Snapshot::of(&ground.host.root)?;
     ground.call(&["leave"])?.exits(0)?;
     before.same_as(&Snapshot::of(&ground.host.root)?).context("a plan changes nothing")?;
@@ -331,7 +336,7 @@ fn go_project(ground: &mut Ground) -> Result<Outcome> {
 }
 
 /// Starts the old program as a person would.
-fn start_by_hand(ground: &mut Ground) -> Result<()> {
+pub(super) fn start_by_hand(ground: &mut Ground) -> Result<()> {
     let program = old_program(ground)?;
     let project = GoProject { name: "byhand".to_owned(), program, env: env(ground) };
     let pid = ground.panel.start_project(&project)?;

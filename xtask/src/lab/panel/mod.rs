@@ -10,6 +10,7 @@ mod places;
 mod strike;
 mod survival;
 pub(super) mod visitors;
+mod way_back;
 
 use std::path::Path;
 use std::time::Instant;
@@ -44,12 +45,13 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
     run_with(repository, adoption::CASES)
 }
 
-/// Kills adoptions in the middle; minutes of it.
+/// Goes back to adopted programs, and kills adoptions in the middle; minutes of it.
 pub(crate) fn run_kills(repository: &Path) -> Result<()> {
     let tools = setup::ensure()?;
     let guanka = bad_input::build(repository)?;
     let mut score = Score::default();
-    score.each_alone((repository, &tools, &guanka), kills::CASES, "k")?;
+    let cases = [way_back::CASES, kills::CASES].concat();
+    score.each_alone((repository, &tools, &guanka), &cases, "k")?;
     score.conclude("lab adoption")
 }
 
