@@ -32,7 +32,7 @@ const UNIT: &str = "[Unit]\nDescription=api\n\n[Service]\nUser=www-data\n\
     WorkingDirectory=/www/wwwroot/api\nEnvironment=PORT=127.0.0.1:8002\n\
     Environment=API_KEY=k-12345\nExecStart=/www/wwwroot/api/api\nRestart=always\n\n\
     [Install]\nWantedBy=multi-user.target\n";
-/// How the panel starts its Go project, in its own unit.
+/// How the panel starts its Go project.
 const START: &str = "cd /www/wwwroot/api && export PORT=127.0.0.1:8002 API_KEY=k-12345 && \
     nohup setpriv --reuid www-data --regid www-data --clear-groups /www/wwwroot/api/api \
     >>/www/wwwlogs/go/api.log 2>&1 & echo $! >/var/tmp/gopids/api.pid";
@@ -175,7 +175,7 @@ fn unit(ground: &mut Ground) -> Result<()> {
 
 fn project(ground: &mut Ground) -> Result<()> {
     old_program(ground)?;
-    let words = ["systemd-run", "--quiet", "--unit=bt", "--property=Type=oneshot"];
+    let words = ["systemd-run", "--quiet", "--unit=panel-started", "--property=Type=oneshot"];
     let more = ["--property=RemainAfterExit=yes", "bash", "-c", START];
     ground.machine.run(&[words, more].concat())?;
     there_and_back(ground, "the panel's Go project api", "2")?;

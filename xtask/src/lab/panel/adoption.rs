@@ -355,6 +355,15 @@ fn nohup(ground: &mut Ground) -> Result<Outcome> {
 }
 
 fn supervisor(ground: &mut Ground) -> Result<Outcome> {
+    if let Some(why) = start_supervised(ground)? {
+        return Ok(Outcome::Skipped(why));
+    }
+    there_and_back(ground, "Supervisor's program api", &[], (SITE, ground.site.port))?;
+    Ok(Outcome::Clear)
+}
+
+/// Has the panel's Supervisor keep the old program; returns why that cannot be tried here.
+pub(super) fn start_supervised(ground: &mut Ground) -> Result<Option<String>> {
     let program = old_program(ground)?;
     let folder = program.parent().unwrap_or(Path::new("/")).display().to_string();
     let logs = ground.host.root.join("www/server/panel/plugin/supervisor/log");
@@ -372,7 +381,7 @@ fn supervisor(ground: &mut Ground) -> Result<Outcome> {
     let own = "/etc/passwd".to_owned();
     let users = fs::read_to_string(&own)?;
     let Some(id) = users.lines().find_map(|line| line.strip_prefix("www-data:x:")) else {
-        return Ok(Outcome::Skipped("this machine has no user www-data".to_owned()));
+        return Ok(Some("this machine has no user www-data".to_owned()));
     };
     // Supervisor looks its users up on the machine, guanka in the host root.
     let id = id.split(':').next().unwrap_or_default();
@@ -385,8 +394,7 @@ fn supervisor(ground: &mut Ground) -> Result<Outcome> {
     process::run(&mut ctl, &ground.folder.join("ctl.log"), LIMIT)?;
     ground.comes_to_serve("old")?;
     declare(ground, SITE)?;
-    there_and_back(ground, "Supervisor's program api", &[], (SITE, ground.site.port))?;
-    Ok(Outcome::Clear)
+    Ok(None)
 }
 
 fn classic(ground: &mut Ground) -> Result<Outcome> {

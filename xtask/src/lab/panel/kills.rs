@@ -20,10 +20,11 @@ use crate::process;
 pub(super) const CASES: &[Case] = &[
     ("adopt and leave, killed at step after step", there_and_back),
     ("a program taken over and given back, killed at step after step", taken_over),
+    ("a program of Supervisor's taken over and given back, killed at its file", supervised),
 ];
 
-/// The most steps that are tried of a victim: its last one comes long before.
-const STEPS_MAX: u32 = 400;
+/// The most steps of a victim: each share's folder is two, and its last one comes before.
+const STEPS_MAX: u32 = 5000;
 /// How often one leave is killed at most before it must be through.
 const BLOWS_MAX: u32 = 60;
 
@@ -73,9 +74,10 @@ impl Crowd {
     }
 }
 
-/// A Go project of the panel that runs the old program, and the host as it is before guanka.
+/// The old program as it runs, and the host as it is before guanka.
 struct Before {
-    project: GoProject,
+    /// The panel's Go project, where it is one.
+    project: Option<GoProject>,
     old: Old,
     files: BTreeMap<PathBuf, Vec<u8>>,
 }
@@ -89,17 +91,22 @@ impl Before {
         ground.started.push(pid);
         ground.comes_to_serve("old")?;
         adoption::declare(ground, SITE)?;
-        let old = Old::of(listener(ground)?)?;
-        Ok(Self { project, old, files: files_of(ground)? })
+        Self::of(ground, Some(project))
+    }
+
+    fn of(ground: &Ground, project: Option<GoProject>) -> Result<Self> {
+        Ok(Self { project, old: Old::of(listener(ground)?)?, files: files_of(ground)? })
     }
 
     /// Holds the host to being as if guanka had never been there.
     fn is_back(&self, ground: &mut Ground) -> Result<()> {
         let pid = listener(ground)?;
-        ground.started.push(pid);
         self.old.is(pid)?;
-        ensure!(ground.panel.project_pid(&self.project) == Some(pid), "the pid file is another's");
-        ensure!(!ground.panel.guard(&self.project)?, "the panel's guard starts it a second time");
+        if let Some(project) = &self.project {
+            ground.started.push(pid);
+            ensure!(ground.panel.project_pid(project) == Some(pid), "the pid file is another's");
+            ensure!(!ground.panel.guard(project)?, "the panel's guard starts it a second time");
+        }
         for path in ["opt/guanka/shop.demo", "var/lib/guanka/shop.demo"] {
             ensure!(!ground.host.root.join(path).exists(), "{path} is left");
         }
@@ -163,6 +170,7 @@ fn there_and_back(ground: &mut Ground) -> Result<Outcome> {
             ensure!(step < STEPS_MAX, "the {} has no end of steps", victim.word());
             step = next(step);
         }
+        println!("      the {} has fewer than {step} steps", victim.word());
     }
     count.tell();
     crowd.end()?;
@@ -198,27 +206,47 @@ fn both_ways(
 }
 
 /// Where the helper is killed while the old program is ended, by the file that the step is about:
-/// before the record says that it ends (each writing is an unlink and a rename), before the pid
-/// file goes, before the record says that it has ended.
+/// before the record says that it ends, before the pid file goes, before the record says that it
+/// has ended.
 const ENDS: &[(&str, u32)] = &[
-    ("var/lib/guanka/shop.demo/.adopted.json.new", 2),
+    ("var/lib/guanka/shop.demo/.adopted.json.new", 1),
     ("var/tmp/gopids/api.pid", 1),
-    ("var/lib/guanka/shop.demo/.adopted.json.new", 4),
+    ("var/lib/guanka/shop.demo/.adopted.json.new", 2),
+];
+
+/// The same with Supervisor: before its file is told not to start the program, and after.
+const ENDS_SUPERVISED: &[(&str, u32)] = &[
+    ("www/server/panel/plugin/supervisor/profile/.api.ini.new", 1),
+    ("var/lib/guanka/shop.demo/.adopted.json.new", 2),
 ];
 
 fn taken_over(ground: &mut Ground) -> Result<Outcome> {
     let before = Before::set_up(ground)?;
+    ends(ground, &before, ENDS)
+}
+
+fn supervised(ground: &mut Ground) -> Result<Outcome> {
+    if let Some(why) = adoption::start_supervised(ground)? {
+        return Ok(Outcome::Skipped(why));
+    }
+    let before = Before::of(ground, None)?;
+    ends(ground, &before, ENDS_SUPERVISED)
+}
+
+/// Kills the old program's end at each of these changes, and the leave that follows.
+fn ends(ground: &mut Ground, before: &Before, list: &[(&str, u32)]) -> Result<Outcome> {
     let crowd = Crowd::start(ground);
     let mut count = Count::default();
-    for ((file, step), victim) in ENDS.iter().zip(Victim::ALL) {
+    for ((file, step), victim) in list.iter().zip(Victim::ALL) {
         ground.call(&["adopt", "--yes"])?.exits(0)?;
         let pid = listener(ground)?;
         let path = ground.host.root.join(file);
         let blow = Blow { victim: Victim::Helper, step: *step, path: Some(&path) };
-        ended(ground, &before, (blow, pid), &mut count)
+        ended(ground, before, (blow, pid), &mut count)
             .with_context(|| format!("killed at change {step} of {file}"))?;
         left(ground, victim, &mut count).with_context(|| format!("the {}", victim.word()))?;
         before.is_back(ground).context("after leaving")?;
+        println!("      killed at {file}, then leave again and again: whole");
     }
     count.tell();
     crowd.end()?;
@@ -241,8 +269,10 @@ fn ended(
     }
     count.add("ship", blow.victim, is_through);
     process::wait_for("the old program is gone", LIMIT, || (!is_alive(pid)).then_some(()))?;
-    let pid_file = ground.panel.pid_file(&before.project);
-    ensure!(!pid_file.exists(), "the panel's guard would start it again");
+    if let Some(project) = &before.project {
+        let pid_file = ground.panel.pid_file(project);
+        ensure!(!pid_file.exists(), "the panel's guard would start it again");
+    }
     serves(ground)
 }
 

@@ -49,7 +49,7 @@ pub(super) struct Struck {
 }
 
 impl Victim {
-    pub(super) const ALL: [Self; 3] = [Self::Helper, Self::Worker, Self::Command];
+    pub(super) const ALL: [Self; 3] = [Self::Command, Self::Worker, Self::Helper];
 
     pub(super) const fn word(self) -> &'static str {
         match self {

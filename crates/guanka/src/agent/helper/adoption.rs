@@ -307,3 +307,75 @@ fn given_back(host: &HostRoot, service: &Kept) -> Result<(), Said> {
     service.note(host, "handed-back", &serde_json::json!({ "says": says }));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use guanka_core::name::ServiceName;
+    use guanka_world::adoption::{Adopted, Keeper, Phase, Running};
+    use guanka_world::hostroot::HostRoot;
+    use guanka_world::ports;
+
+    use super::super::service::Kept;
+    use super::{adopted, recover, refuse_half_left};
+
+    /// A host whose service has adopted a program and is as far as this.
+    fn at(phase: &Phase, look: impl FnOnce(&HostRoot, &Kept)) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = HostRoot::new(dir.path());
+        let name = ServiceName::new("shop", "demo").expect("a good name");
+        let running = Running {
+            pid: 1,
+            program: "/www/wwwroot/api/api".into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            folder: "/www/wwwroot/api".into(),
+            user: "www".to_owned(),
+            uid: 1001,
+            gid: 1001,
+            output: None,
+            port: 1,
+            keeper: Keeper::Nobody,
+            data_dirs: Vec::new(),
+        };
+        ports::adopt(&host, &name, running.port).expect("ports");
+        let mut record = Adopted::new(&name, running);
+        record.phase = phase.clone();
+        record.store(&host).expect("stored");
+        std::fs::create_dir_all(host.home(&name)).expect("a home");
+        look(&host, &Kept::load(&host, &name));
+    }
+
+    #[test]
+    fn an_adoption_that_was_not_proven_is_taken_back_whole() {
+        at(&Phase::Begun, |host, service| {
+            recover(host, service);
+            assert!(!host.service_state(&service.name).exists());
+            assert!(!host.home(&service.name).exists());
+            assert_eq!(ports::allotted(host, &service.name).expect("read"), None);
+        });
+    }
+
+    #[test]
+    fn one_that_was_proven_stays_and_may_be_proven_again() {
+        at(&Phase::Begun, |host, service| {
+            adopted(host, service);
+            adopted(host, service);
+            recover(host, service);
+            let found = Adopted::load(host, &service.name).expect("read").expect("there");
+            assert_eq!(found.phase, Phase::External);
+            assert!(ports::allotted(host, &service.name).expect("read").is_some());
+        });
+    }
+
+    #[test]
+    fn a_site_that_was_given_back_takes_no_install() {
+        at(&Phase::HandedBack, |host, service| {
+            assert!(refuse_half_left(host, service).is_some());
+            recover(host, service);
+            assert!(host.service_state(&service.name).exists());
+        });
+        at(&Phase::External, |host, service| assert!(refuse_half_left(host, service).is_none()));
+    }
+}
