@@ -118,6 +118,8 @@ mod tests {
         assert_eq!(kept(below, &[supervisor, shell], &[]), "supervisor");
         let unit = process(20, 1, "api", "0::/system.slice/api.service");
         assert_eq!(kept(unit, &[], &[]), "systemd");
+        let back = process(21, 1, "api", "0::/system.slice/guanka-returned-api.prod.service");
+        assert_eq!(kept(back, &[], &[]), "nohup", "nobody kept it before it was adopted");
         let shell = process(30, 1, "sh", "0::/system.slice/bt.service");
         let project = process(31, 30, "api", "0::/system.slice/bt.service");
         assert_eq!(kept(project, &[shell], &[30]), "panel go project");
