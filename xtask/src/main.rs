@@ -37,6 +37,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   lab serve            ends, kills and restarts a controller that drives releases
   lab logs             the cases of the above about logs alone
   lab panel            does what the panel does to its sites, adopts programs and leaves again
+  lab adoption         goes back to adopted programs; kills adopt and leave at step after step
+  lab adoption-ssh     adopts programs of a systemd machine over SSH and leaves again
   lab host             boots a panel host under systemd and has guanka live there over SSH
   lab programs         tries odd and bad programs there, under systemd and Supervisor
   lab newest           lives on the newest nginx and systemd that Debian has

@@ -180,12 +180,36 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// How the name of a folder begins while it is removed; no service's does.
+const REMOVED: &str = ".removed-";
+
 /// Removes a folder and all below it; links are removed, not followed.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Removes a folder and all below it so that a kill leaves all of it or nothing under its name;
+/// [`sweep_removed`] finishes what a kill has left.
+pub fn remove_whole(path: &Path) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = path.with_file_name(format!("{REMOVED}{name}"));
+    remove_tree(&aside)?;
+    match fs::rename(path, &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        moved => moved?,
+    }
+    sync_parent(path)?;
+    remove_tree(&aside)
+}
+
+/// Removes what is left in a folder of folders whose removal was cut short.
+pub fn sweep_removed(folder: &Path) -> io::Result<()> {
+    let names = folder_names(folder)?;
+    let mut left = names.iter().filter(|name| name.starts_with(REMOVED));
+    left.try_for_each(|name| remove_tree(&folder.join(name)))
 }
 
 /// Returns the names in a folder, in order; a folder that is not there has none.

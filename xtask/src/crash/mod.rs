@@ -6,7 +6,7 @@
 mod control;
 pub(crate) mod controller;
 mod disk;
-mod guanka;
+pub(crate) mod guanka;
 mod lane;
 mod points;
 mod project;

@@ -22,6 +22,8 @@ const PARTS: &[Part] = &[
     ("logs", host::run_logs),
     ("slow", host::run_slow),
     ("panel", panel::run),
+    ("adoption", panel::run_kills),
+    ("adoption-ssh", host::run_adoption),
     ("serve", serve::run),
     ("programs", host::run_programs),
     ("newest", host::run_newest),

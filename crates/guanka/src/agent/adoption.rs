@@ -42,11 +42,12 @@ pub(crate) fn preview(
     declared: Option<&Declared>,
     consent: Consent,
 ) -> Result<(FoundView, Vec<HostChange>), Said> {
-    if let Some(adopted) = record(host, service)? {
-        return Err(adopted_already(&adopted));
-    }
-    if proxy::access_log_of(host, service).is_some() {
-        return Err(installed_already());
+    match record(host, service)? {
+        // One that was begun and not ended begins anew.
+        Some(adopted) if adopted.phase == Phase::Begun => {}
+        Some(adopted) => return Err(adopted_already(&adopted)),
+        None if proxy::access_log_of(host, service).is_some() => return Err(installed_already()),
+        None => {}
     }
     let running = adoption::find(host, wanted).map_err(|error| error.said())?;
     let changes = match declared {
@@ -70,7 +71,7 @@ pub(crate) fn preview_leaving(host: &HostRoot, service: &ServiceName) -> Result<
     let keeper = running.keeper.said();
     let (program, port) = (running.program.display(), running.port);
     let mut lines = Vec::new();
-    if adopted.phase != Phase::External {
+    if matches!(adopted.phase, Phase::Retired { .. }) {
         lines.push(Said::new(
             format!("+ 重新启动 {program}(看管者:{}),端口 {port},就绪后才交还流量", keeper.zh),
             format!("+ {program} started again, kept by {}, port {port}, ready first", keeper.en),
@@ -118,15 +119,16 @@ pub(super) fn adopt(
         Ok(_) => Err(format!("{ARM} did not answer")),
         Err(cause) => Err(cause),
     };
-    match proven {
-        Ok(()) => agent.hands.answer(&Verb::Adopted { service: name, epoch }),
-        Err(cause) => {
-            // The reason is told already; what cannot be taken back is found by the next look.
-            let _ = agent.hands.ask(&Verb::Unadopt { service: name.clone(), epoch });
-            agent.forget(&name);
-            refused(not_proven(&cause))
-        }
+    let ended = match proven {
+        Ok(()) => agent.hands.answer(&Verb::Adopted { service: name.clone(), epoch }),
+        Err(cause) => refused(not_proven(&cause)),
+    };
+    if !matches!(ended, Answer::Done) {
+        // The reason is told already; what cannot be taken back the helper tries again.
+        let _ = agent.hands.ask(&Verb::Unadopt { service: name.clone(), epoch });
+        agent.forget(&name);
     }
+    ended
 }
 
 /// Holds the program to its readiness probe before anything is changed for it.
@@ -190,8 +192,11 @@ fn hand_back(
     }
     let settings = service.settings().ok_or_else(|| refused(not_configured()))?;
     let declared = &settings.declared;
-    if seen.phase != Phase::External && !seen.runs {
-        free_its_port(agent, service, (declared, epoch), progress)?;
+    if matches!(seen.phase, Phase::Retired { .. }) {
+        if !seen.runs || matches!(seen.phase, Phase::Retired { is_ended: false, .. }) {
+            free_its_port(agent, service, (declared, epoch), progress)?;
+        }
+        // Done again where it was cut short: a program that is back already stays as it is.
         done(agent.hands.answer(&Verb::BringBack { service: name.clone(), epoch }))?;
         let domain = &declared.proxy.domain;
         probe::wait_ready(seen.port, domain, &declared.probe, BACK_LIMIT, &mut || false)
@@ -228,8 +233,8 @@ fn free_its_port(
             Ok(_) => return Err(refused(not_proven("green did not answer"))),
             Err(cause) => return Err(refused(not_proven(&cause))),
         }
-        share::keep(agent, service, epoch, green).map_err(|why| could_not(&why))?;
     }
+    share::keep(agent, service, epoch, green).map_err(|why| could_not(&why))?;
     arms::drain(agent, service, declared, ARM, progress);
     let stop = Verb::StopArm { service: service.name.clone(), epoch, arm: ARM };
     match agent.hands.ask(&stop) {

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use guanka_core::facts::declared::Declared;
+use guanka_core::name::ServiceName;
 use guanka_core::rollout::event::Event;
 use guanka_core::rollout::spec::{GatePlan, Origin, Past, ReleaseId, Spec, Stable};
 use guanka_core::rollout::state::{Rollout, State};
 use guanka_core::say::Said;
 use guanka_world::clock;
-use guanka_world::transport::wire::{HostView, Request, Taking};
+use guanka_world::transport::wire::{Answer, HostView, Request, Taking};
 
 use super::resume::stop;
 use super::ship::ear;
@@ -33,7 +34,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let service = ledger.service.clone();
     let seen = view(&mut link, &service)?;
-    let target = target(&ledger, &seen)?;
+    let target = target(&ledger, &seen).map_err(|none| or_leave(none, &mut link, &service))?;
     let epoch = lease(&mut link, &service, Taking::Free, Seat::Foreground)?;
     let (spec, declared) = match begin((&mut link, &mut ledger), chapter, epoch, target) {
         Ok(begun) => begun,
@@ -80,6 +81,23 @@ fn begin(
     link.ask(&Request::Configure { epoch, declared: Box::new(declared.clone()), routes })?;
     ledger.begin(link, epoch, &declared, (project, since_ms))?;
     Ok((spec, declared))
+}
+
+/// Says, where no release but a program that was adopted served before, how that is had back.
+fn or_leave(none: Failure, link: &mut Link, service: &ServiceName) -> Failure {
+    match link.ask(&Request::PlanLeaving { service: service.clone() }) {
+        Ok(Answer::Leaving { .. }) => {
+            let doing = Said::new(format!("正在回退 {service}"), format!("taking {service} back"));
+            let why = Said::new(
+                "没有更早的发布;要回到接管前的程序,请用 `guanka leave`",
+                "no release served before; the way back to the program as it was adopted is \
+                 `guanka leave`",
+            );
+            Failure::new(&NOTHING, doing, why)
+                .next(Said::new("guanka leave --yes", "guanka leave --yes"))
+        }
+        _ => none,
+    }
 }
 
 /// Finds what serves, and the release that served before it: the newest one that a rollout ended

@@ -164,7 +164,7 @@ fn read(
 }
 
 /// Reads `NAME=value` pieces that end with a zero byte.
-fn variables(bytes: &[u8]) -> BTreeMap<String, String> {
+pub(super) fn variables(bytes: &[u8]) -> BTreeMap<String, String> {
     let pieces = bytes.split(|byte| *byte == 0);
     pieces
         .filter_map(|piece| {

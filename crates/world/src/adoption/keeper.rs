@@ -1,18 +1,14 @@
 //! Ends an adopted program through whoever keeps it, so that it is not started again, and brings it
 //! back as it was.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
+use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
 
 use guanka_core::quantity::Millis;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::error::{ENDED_LATE, io_at};
-use super::{AdoptError, Adopted, ChangedFile, Keeper, Phase, Running};
+use super::{ARM, AdoptError, Adopted, ChangedFile, Keeper, Phase, back};
 use crate::clock;
 use crate::files;
 use crate::hostroot::HostRoot;
@@ -32,13 +28,23 @@ const FILE_MAX: u64 = 1 << 20;
 /// Ends the adopted program. How it comes back is durable before anything is changed; called again
 /// it goes on where it stood.
 pub fn retire(host: &HostRoot, adopted: &mut Adopted, grace: Millis) -> Result<(), AdoptError> {
-    if adopted.phase == Phase::External {
+    if adopted.is_external(ARM) {
         adopted.phase = Phase::Retired {
             changed: planned_change(&adopted.running.keeper)?,
             was_enabled: is_enabled(&adopted.running.keeper)?,
+            is_ended: false,
         };
         adopted.store(host).map_err(io_at("storing how it comes back"))?;
     }
+    stop(host, adopted, grace)?;
+    if let Phase::Retired { is_ended, .. } = &mut adopted.phase {
+        *is_ended = true;
+    }
+    adopted.store(host).map_err(io_at("storing that it is ended"))
+}
+
+/// Has its keeper end it and not start it again; done twice it is done once.
+fn stop(host: &HostRoot, adopted: &Adopted, grace: Millis) -> Result<(), AdoptError> {
     let running = &adopted.running;
     match &running.keeper {
         Keeper::Nobody => end(adopted.process(), Signal::TERM),
@@ -69,14 +75,15 @@ pub fn retire(host: &HostRoot, adopted: &mut Adopted, grace: Millis) -> Result<(
     Err(AdoptError::Late { port: running.port, what: ENDED_LATE, limit })
 }
 
-/// Brings the program back under whoever kept it, as it was. The port must be free.
+/// Brings the program back under whoever kept it, as it was. The port must be free, or the program
+/// there already.
 pub fn revive(host: &HostRoot, adopted: &Adopted) -> Result<(), AdoptError> {
-    let Phase::Retired { changed, was_enabled } = &adopted.phase else { return Ok(()) };
+    let Phase::Retired { changed, was_enabled, .. } = &adopted.phase else { return Ok(()) };
     let running = &adopted.running;
     match &running.keeper {
-        Keeper::Nobody => start(running).map(|_| ())?,
+        Keeper::Nobody => back::start(host, adopted).map(|_| ())?,
         Keeper::GoProject { pid_file, .. } => {
-            let pid = start(running)?;
+            let pid = back::start(host, adopted)?;
             // The folder is open to everyone: a link that somebody has put there is replaced and
             // never followed.
             files::replace(pid_file, format!("{pid}\n").as_bytes(), 0o644)
@@ -165,37 +172,6 @@ fn write(file: &ChangedFile, from: &str, to: &str) -> Result<(), AdoptError> {
         .map_err(io_at(path.display().to_string()))
 }
 
-/// Starts the program as it was: its arguments, environment, folder and user, its output appended
-/// where it went. Returns its process.
-fn start(running: &Running) -> Result<u32, AdoptError> {
-    let doing = || format!("starting {}", running.program.display());
-    let mut command = Command::new(&running.program);
-    command.args(&running.args).env_clear().envs(&running.env).current_dir(&running.folder);
-    command.process_group(0).stdin(Stdio::null());
-    if rustix::process::geteuid().is_root() {
-        command.gid(running.gid).uid(running.uid);
-    }
-    match &running.output {
-        Some(path) => {
-            // Its folder may be open to everyone: no link is followed.
-            let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-            let mut options = OpenOptions::new();
-            options.create(true).append(true).custom_flags(no_link);
-            let file = options.open(path).map_err(io_at(path.display().to_string()))?;
-            let again = file.try_clone().map_err(io_at(path.display().to_string()))?;
-            command.stdout(file).stderr(again);
-        }
-        None => {
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-        }
-    }
-    let mut child = command.spawn().map_err(io_at(doing()))?;
-    let pid = child.id();
-    // Somebody has to collect it should it end while this process lives.
-    thread::spawn(move || child.wait());
-    Ok(pid)
-}
-
 fn end(pid: Option<u32>, signal: Signal) {
     let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid {
@@ -210,35 +186,7 @@ fn is_free_within(port: u16, limit: Millis) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::os::unix::fs::symlink;
-
-    use super::{not_started_by_itself, start};
-    use crate::adoption::{Keeper, Running};
-
-    #[test]
-    fn a_link_in_place_of_the_old_output_is_not_written_through() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (victim, output) = (dir.path().join("victim"), dir.path().join("out.log"));
-        std::fs::write(&victim, "whole").expect("written");
-        symlink(&victim, &output).expect("a link");
-        let running = Running {
-            pid: 1,
-            program: "/bin/true".into(),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            folder: dir.path().to_owned(),
-            user: "root".to_owned(),
-            uid: 0,
-            gid: 0,
-            output: Some(output),
-            port: 1,
-            keeper: Keeper::Nobody,
-            data_dirs: Vec::new(),
-        };
-        assert!(start(&running).is_err());
-        assert_eq!(std::fs::read_to_string(&victim).expect("there"), "whole");
-    }
+    use super::not_started_by_itself;
 
     #[test]
     fn only_the_programs_own_section_is_told_not_to_start() {

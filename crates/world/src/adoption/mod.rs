@@ -1,8 +1,9 @@
 //! A program that ran before guanka came: found behind its site with whoever keeps it, taken in as
 //! the arm blue where it runs, ended only when a release has taken over, brought back as it was.
 //! The record `/var/lib/guanka/<service>/adopted.json` (0600: environments hold secrets) is durable
-//! before each step.
+//! before each step and goes last, so that whoever comes after a kill goes on or goes back.
 
+mod back;
 mod error;
 mod find;
 mod keeper;
@@ -24,6 +25,7 @@ use crate::hostroot::HostRoot;
 use crate::managers::spec::ArmSpec;
 use crate::ports;
 
+pub use back::become_program;
 pub use error::AdoptError;
 pub use find::{Wanted, find};
 pub use keeper::{retire, revive};
@@ -127,7 +129,9 @@ pub struct Running {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "phase")]
 pub enum Phase {
-    /// The program runs where it ran, as the arm blue.
+    /// nginx is being put in front of it; a kill from here on is gone back from.
+    Begun,
+    /// The program runs where it ran, as the arm blue, proven through nginx.
     External,
     /// A release has taken over; the program is ended, or is being ended.
     Retired {
@@ -135,9 +139,17 @@ pub enum Phase {
         changed: Option<ChangedFile>,
         /// The keeper starts it by itself after a reboot when this is put back.
         was_enabled: bool,
+        /// It is ended, and its keeper does not start it again.
+        #[serde(default = "ended_once")]
+        is_ended: bool,
     },
     /// The site's requests reach the program by the site's own configuration again.
     HandedBack,
+}
+
+/// Records that do not say it are of programs that were ended long ago.
+const fn ended_once() -> bool {
+    true
 }
 
 /// A file of a keeper's that was changed so that it does not start the program again.
@@ -163,7 +175,7 @@ pub struct Adopted {
 impl Adopted {
     /// Begins an adoption.
     pub fn new(service: &ServiceName, running: Running) -> Self {
-        Self { schema: SCHEMA, service: service.clone(), running, phase: Phase::External }
+        Self { schema: SCHEMA, service: service.clone(), running, phase: Phase::Begun }
     }
 
     /// Makes the record durable.
@@ -187,14 +199,9 @@ impl Adopted {
         Ok(Some(found))
     }
 
-    /// Forgets an adoption that did not come about.
-    pub fn forget(host: &HostRoot, service: &ServiceName) -> io::Result<()> {
-        files::remove(&path(host, service))
-    }
-
     /// Returns whether the adopted program is still what the arm is.
     pub fn is_external(&self, arm: Arm) -> bool {
-        arm == ARM && self.phase == Phase::External
+        arm == ARM && matches!(self.phase, Phase::Begun | Phase::External)
     }
 
     /// Returns whether an arm's port is the adopted program's to listen on.
@@ -336,7 +343,7 @@ mod tests {
         assert_eq!(Adopted::load(&host, &service).expect("one"), Some(adopted.clone()));
         assert!(adopted.is_external(Arm::Blue) && !adopted.is_external(Arm::Green));
         assert!(adopted.has_port_of(Arm::Blue) && !adopted.has_port_of(Arm::Green));
-        let phase = Phase::Retired { changed: None, was_enabled: true };
+        let phase = Phase::Retired { changed: None, was_enabled: true, is_ended: false };
         assert!(!Adopted { phase, ..adopted }.has_port_of(Arm::Blue), "it is guanka's to hold");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::processes::{Process, Processes};
 use super::tree::HostTree;
+use crate::managers::systemd::RETURNED;
 
 /// How many pid files of the panel are read.
 const PID_FILES_MAX: usize = 10_000;
@@ -76,7 +77,8 @@ fn by_group(cgroup: &str) -> Option<&'static str> {
         last.is_some_and(|unit| {
             let starters = ["ssh", "sshd", "bt", "cron", "crond", "rc-local", "nginx"];
             let name = unit.trim_end_matches(".service");
-            !name.starts_with("user@") && !starters.contains(&name)
+            let is_starters = name.starts_with("user@") || name.starts_with(RETURNED);
+            !is_starters && !starters.contains(&name)
         })
     };
     paths().any(is_service).then_some("systemd")
@@ -116,6 +118,8 @@ mod tests {
         assert_eq!(kept(below, &[supervisor, shell], &[]), "supervisor");
         let unit = process(20, 1, "api", "0::/system.slice/api.service");
         assert_eq!(kept(unit, &[], &[]), "systemd");
+        let back = process(21, 1, "api", "0::/system.slice/guanka-returned-api.prod.service");
+        assert_eq!(kept(back, &[], &[]), "nohup", "nobody kept it before it was adopted");
         let shell = process(30, 1, "sh", "0::/system.slice/bt.service");
         let project = process(31, 30, "api", "0::/system.slice/bt.service");
         assert_eq!(kept(project, &[shell], &[30]), "panel go project");

@@ -163,6 +163,9 @@ pub fn install(host: &HostRoot, key: Option<&str>) -> io::Result<Done> {
         authorize(host, key, &mut done)?;
     }
     if runs_systemd(host) {
+        // The worker's unit does not start without them, and the helper's is started no sooner.
+        files::make_dir(&host.state(), 0o711)?;
+        make_worker_folders(host, worker_user(host)?)?;
         for (unit, text) in [(HELPER_UNIT, HELPER_TEXT), (UNIT, WORKER_TEXT)] {
             put(&unit_file(host, unit), text.as_bytes(), 0o644, &mut done)?;
         }

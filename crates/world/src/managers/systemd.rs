@@ -22,6 +22,8 @@ use crate::process;
 const FOLDER: &str = "/etc/systemd/system";
 /// systemd is there and runs: the test that its own manual gives.
 const RUNS: &str = "/run/systemd/system";
+/// How the units begin that hold programs which were adopted and are back.
+pub(crate) const RETURNED: &str = "guanka-returned-";
 /// How long `systemctl` may take for anything but a stop.
 const CLIENT_LIMIT: Millis = Millis::from_secs(30);
 /// How long an arm may take to be up or given up.
@@ -145,6 +147,22 @@ pub(crate) fn revive(unit: &str, is_enabled: bool) -> Result<(), ManagerError> {
         ask(&["enable", unit], CLIENT_LIMIT)?;
     }
     ask(&["start", unit], CLIENT_LIMIT).map(|_| ())
+}
+
+/// Starts an adopted program again that nobody but systemd keeps now. What it is stands in the
+/// record of its adoption, since anybody may read what a unit says.
+pub(crate) fn start_returned(host: &HostRoot, service: &ServiceName) -> Result<(), ManagerError> {
+    let mut command = Command::new("systemd-run");
+    command.args(["--quiet", "--collect", "--property=Type=exec"]);
+    command.arg(format!("--unit={RETURNED}{service}.service"));
+    command.arg(host.at("/opt/guanka/bin/guanka")).args(["exec", "--returned", "--root"]);
+    command.arg(host.root()).args(["--service", &service.to_string()]);
+    let output = process::run(&mut command, CLIENT_LIMIT).map_err(io_at("running systemd-run"))?;
+    if output.is_success() {
+        return Ok(());
+    }
+    let text = format!("{}{}", output.stdout, output.stderr).trim().to_owned();
+    Err(ManagerError::Refused { argv: output.argv.join(" "), text })
 }
 
 /// Returns whether a unit starts after a reboot.

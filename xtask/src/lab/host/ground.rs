@@ -43,8 +43,10 @@ pub(super) struct Ground {
     pub(super) project: PathBuf,
     /// What keeps the service's arms.
     pub(super) manager: &'static str,
+    pub(super) repository: PathBuf,
     folder: Folder,
     guanka: PathBuf,
+    go: PathBuf,
     search: std::ffi::OsString,
 }
 
@@ -113,13 +115,15 @@ impl Ground {
         let system = process::SYSTEM_PATH.split(':').map(PathBuf::from);
         let search = std::env::join_paths(std::iter::once(go.to_owned()).chain(system))?;
         let manager = shape.manager;
-        let ground = Self { machine, project, manager, folder, guanka, search };
+        let repository = repository.to_owned();
+        let go = tools.go.clone();
+        let ground = Self { machine, project, manager, repository, folder, guanka, go, search };
         let kept_by = format!("manager    = \"{manager}\"");
         let own = [
             ("manager    = \"supervisor\"", kept_by.as_str()),
             ("read_timeout = \"12s\"", "read_timeout = \"3s\""),
         ];
-        let text = example::manifest(repository, HOST, &own, LOGS)?;
+        let text = example::manifest(&ground.repository, HOST, &own, LOGS)?;
         fs::write(ground.project.join("guanka.toml"), text).context("write guanka.toml")?;
         ground.release("1")?;
         Ok(ground)
@@ -144,8 +148,21 @@ impl Ground {
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.machine.wire.client(&self.guanka);
         command.env("PATH", &self.search).args(["--lang", "en"]).args(words);
+        Self::give_go_its_folders(&mut command);
         command.env("HOME", self.folder.0.join("home"));
         command.env("GUANKA_SSH_CONFIG", self.folder.0.join("ssh_config"));
+        command
+    }
+
+    /// Builds a call of Go on this side.
+    pub(super) fn go(&self) -> Command {
+        let mut command = process::clean(&self.go);
+        command.env("HOME", self.folder.0.join("home"));
+        Self::give_go_its_folders(&mut command);
+        command
+    }
+
+    fn give_go_its_folders(command: &mut Command) {
         for key in ["GOCACHE", "GOPATH", "GOPROXY", "GOFLAGS"] {
             if let Some(value) = std::env::var_os(key) {
                 command.env(key, value);
@@ -155,7 +172,6 @@ impl Ground {
         if let (None, Some(home)) = (std::env::var_os("GOCACHE"), std::env::var_os("HOME")) {
             command.env("GOCACHE", Path::new(&home).join(".cache/go-build"));
         }
-        command
     }
 
     /// Calls guanka and waits for its end.

@@ -2,6 +2,7 @@
 //! a wire: from the first contact to releases, power cuts and hostile programs. The cases build on
 //! one another; each says what it shows.
 
+mod adoption;
 mod arms;
 mod drift;
 mod ground;
@@ -68,6 +69,13 @@ pub(crate) fn run_logs(repository: &Path) -> Result<()> {
     let shape = Shape { suite: Suite::Bookworm, manager: "systemd" };
     let mut ground = Ground::open(repository, shape)?;
     try_all("lab logs", &mut ground, &[reach::NEEDED, life::NEEDED, logs::CASES].concat())
+}
+
+/// Adopts programs of a systemd machine over SSH and leaves again.
+pub(crate) fn run_adoption(repository: &Path) -> Result<()> {
+    let shape = Shape { suite: Suite::Bookworm, manager: "systemd" };
+    let mut ground = Ground::open(repository, shape)?;
+    try_all("lab adoption-ssh", &mut ground, &[reach::NEEDED, adoption::CASES].concat())
 }
 
 /// Runs every program that a host must live with, under systemd and under Supervisor.

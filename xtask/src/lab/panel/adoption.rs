@@ -18,7 +18,7 @@ use crate::lab::example;
 use crate::process;
 
 /// What each small command may take; Go's build cache may be cold.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// The cases, each on a host of its own.
 pub(super) const CASES: &[Case] = &[
@@ -75,7 +75,7 @@ fn unhurt(what: &str, met: &[Met]) -> Result<()> {
 
 /// The program that ran before guanka came: the example of an older day, built into the site's own
 /// folder with what it needs beside it.
-fn old_program(ground: &Ground) -> Result<PathBuf> {
+pub(super) fn old_program(ground: &Ground) -> Result<PathBuf> {
     let folder = ground.host.root.join("www/wwwroot/api");
     let source = ground.folder.join("old");
     example::copy(&ground.repository, &source)?;
@@ -98,13 +98,13 @@ fn old_program(ground: &Ground) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn env(ground: &Ground) -> Vec<(String, String)> {
+pub(super) fn env(ground: &Ground) -> Vec<(String, String)> {
     let listen = format!("127.0.0.1:{}", ground.host.ports.api_backend);
     vec![("PORT".to_owned(), listen), ("API_KEY".to_owned(), "k-12345".to_owned())]
 }
 
 /// Returns all that lies on the host but what guanka keeps for itself, by path.
-fn files_of(ground: &Ground) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+pub(super) fn files_of(ground: &Ground) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut folders: Vec<PathBuf> =
         ["etc/supervisor", "www/server/panel", "www/server/nginx/conf", "www/wwwroot", "var/tmp"]
@@ -129,7 +129,7 @@ fn is_own(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "pid" || ending == "log")
 }
 
-fn same_files(ground: &Ground, before: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
+pub(super) fn same_files(ground: &Ground, before: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
     let after = files_of(ground)?;
     let differs = |path: &&PathBuf| before.get(*path) != after.get(*path);
     let list: Vec<&PathBuf> = before
@@ -158,6 +158,11 @@ fn pid_of(arm: &Value) -> Result<u32> {
     Ok(u32::try_from(pid)?)
 }
 
+/// Returns the process that is blue.
+pub(super) fn pid_of_blue(ground: &Ground) -> Result<u32> {
+    pid_of(&arm(ground, "blue")?)
+}
+
 /// Adopts what runs, with visitors on the site: a plan that changes nothing, then the deed.
 fn adopt(ground: &Ground, keeper: &str, more: &[&str], host: &str, port: u16) -> Result<u32> {
     let before = Snapshot::of(&ground.host.root)?;
@@ -176,11 +181,11 @@ fn adopt(ground: &Ground, keeper: &str, more: &[&str], host: &str, port: u16) ->
     ensure!(status == 200 && body.contains("\"old\""), "{status}: {body}");
     let status = ground.status()?;
     ensure!(status["host"]["active"] == "blue", "blue is stable: {status}");
-    pid_of(&arm(ground, "blue")?)
+    pid_of_blue(ground)
 }
 
 /// Ships a release with visitors on the site; nobody may notice.
-fn ship(ground: &Ground, release: &str, host: &str, port: u16) -> Result<()> {
+pub(super) fn ship(ground: &Ground, release: &str, host: &str, port: u16) -> Result<()> {
     example::release(&ground.project, release)?;
     let crowd = Crowd::start(port, host);
     let done = ground.call(&["ship"]);
@@ -194,7 +199,7 @@ fn ship(ground: &Ground, release: &str, host: &str, port: u16) -> Result<()> {
 }
 
 /// Leaves with visitors on the site: a plan, then the deed; the old program answers again.
-fn leave(ground: &Ground, host: &str, port: u16) -> Result<()> {
+pub(super) fn leave(ground: &Ground, host: &str, port: u16) -> Result<()> {
     let before = Snapshot::of(&ground.host.root)?;
     ground.call(&["leave"])?.exits(0)?;
     before.same_as(&Snapshot::of(&ground.host.root)?).context("a plan changes nothing")?;
@@ -226,7 +231,7 @@ fn carried(ground: &Ground, old: &Old) -> Result<()> {
 }
 
 /// What the program was when it was found.
-struct Old {
+pub(super) struct Old {
     folder: PathBuf,
     listen: Option<String>,
     uid: u32,
@@ -234,7 +239,7 @@ struct Old {
 }
 
 impl Old {
-    fn of(pid: u32) -> Result<Self> {
+    pub(super) fn of(pid: u32) -> Result<Self> {
         let meta = fs::metadata(format!("/proc/{pid}"))?;
         Ok(Self {
             folder: fs::read_link(format!("/proc/{pid}/cwd"))?,
@@ -245,7 +250,7 @@ impl Old {
     }
 
     /// Holds a process to being the same program as before.
-    fn is(&self, pid: u32) -> Result<()> {
+    pub(super) fn is(&self, pid: u32) -> Result<()> {
         let now = Self::of(pid)?;
         let same = now.folder == self.folder
             && now.listen == self.listen
@@ -257,7 +262,7 @@ impl Old {
 }
 
 /// Returns who listens on the old program's port.
-fn listener(ground: &Ground) -> Result<u32> {
+pub(super) fn listener(ground: &Ground) -> Result<u32> {
     let port = ground.host.ports.api_backend;
     let mut ss = process::clean("/bin/ss".as_ref());
     let filter = format!("sport = :{port}");
@@ -267,7 +272,7 @@ fn listener(ground: &Ground) -> Result<u32> {
 }
 
 /// Writes guanka.toml with short gates and the old program's user.
-fn declare(ground: &Ground, domain: &str) -> Result<()> {
+pub(super) fn declare(ground: &Ground, domain: &str) -> Result<()> {
     ground.manifest(domain)?;
     let path = ground.project.join("guanka.toml");
     let text = fs::read_to_string(&path)?;
@@ -331,7 +336,7 @@ fn go_project(ground: &mut Ground) -> Result<Outcome> {
 }
 
 /// Starts the old program as a person would.
-fn start_by_hand(ground: &mut Ground) -> Result<()> {
+pub(super) fn start_by_hand(ground: &mut Ground) -> Result<()> {
     let program = old_program(ground)?;
     let project = GoProject { name: "byhand".to_owned(), program, env: env(ground) };
     let pid = ground.panel.start_project(&project)?;
@@ -350,6 +355,15 @@ fn nohup(ground: &mut Ground) -> Result<Outcome> {
 }
 
 fn supervisor(ground: &mut Ground) -> Result<Outcome> {
+    if let Some(why) = start_supervised(ground)? {
+        return Ok(Outcome::Skipped(why));
+    }
+    there_and_back(ground, "Supervisor's program api", &[], (SITE, ground.site.port))?;
+    Ok(Outcome::Clear)
+}
+
+/// Has the panel's Supervisor keep the old program; returns why that cannot be tried here.
+pub(super) fn start_supervised(ground: &mut Ground) -> Result<Option<String>> {
     let program = old_program(ground)?;
     let folder = program.parent().unwrap_or(Path::new("/")).display().to_string();
     let logs = ground.host.root.join("www/server/panel/plugin/supervisor/log");
@@ -367,7 +381,7 @@ fn supervisor(ground: &mut Ground) -> Result<Outcome> {
     let own = "/etc/passwd".to_owned();
     let users = fs::read_to_string(&own)?;
     let Some(id) = users.lines().find_map(|line| line.strip_prefix("www-data:x:")) else {
-        return Ok(Outcome::Skipped("this machine has no user www-data".to_owned()));
+        return Ok(Some("this machine has no user www-data".to_owned()));
     };
     // Supervisor looks its users up on the machine, guanka in the host root.
     let id = id.split(':').next().unwrap_or_default();
@@ -380,8 +394,7 @@ fn supervisor(ground: &mut Ground) -> Result<Outcome> {
     process::run(&mut ctl, &ground.folder.join("ctl.log"), LIMIT)?;
     ground.comes_to_serve("old")?;
     declare(ground, SITE)?;
-    there_and_back(ground, "Supervisor's program api", &[], (SITE, ground.site.port))?;
-    Ok(Outcome::Clear)
+    Ok(None)
 }
 
 fn classic(ground: &mut Ground) -> Result<Outcome> {

@@ -4,10 +4,13 @@
 mod adoption;
 mod edits;
 mod ground;
+mod kills;
 mod mending;
 mod places;
+mod strike;
 mod survival;
-mod visitors;
+pub(super) mod visitors;
+mod way_back;
 
 use std::path::Path;
 use std::time::Instant;
@@ -42,6 +45,16 @@ pub(crate) fn run(repository: &Path) -> Result<()> {
     run_with(repository, adoption::CASES)
 }
 
+/// Goes back to adopted programs, and kills adoptions in the middle; minutes of it.
+pub(crate) fn run_kills(repository: &Path) -> Result<()> {
+    let tools = setup::ensure()?;
+    let guanka = bad_input::build(repository)?;
+    let mut score = Score::default();
+    let cases = [way_back::CASES, kills::CASES].concat();
+    score.each_alone((repository, &tools, &guanka), &cases, "k")?;
+    score.conclude("lab adoption")
+}
+
 /// Runs every edit of the panel's and one adoption: each takes more than a minute.
 pub(crate) fn run_short(repository: &Path) -> Result<()> {
     run_with(repository, &adoption::CASES[..1])
@@ -56,16 +69,8 @@ fn run_with(repository: &Path, adoptions: &[Case]) -> Result<()> {
         let mut ground = Ground::open(repository, &tools, &guanka, "p")?;
         score.try_all(&mut ground, places::CASES);
     }
-    for (number, case) in adoptions.iter().enumerate() {
-        let mut ground = Ground::open(repository, &tools, &guanka, &format!("a{number}"))?;
-        score.try_all(&mut ground, std::slice::from_ref(case));
-    }
-    let Score { clear, failed, skipped } = score;
-    if skipped > 0 {
-        println!("skipped: {skipped}");
-    }
-    println!("lab panel: {clear} of {} cases as they must be", clear + failed);
-    if failed > 0 { bail!("{failed} cases are not") } else { Ok(()) }
+    score.each_alone((repository, &tools, &guanka), adoptions, "a")?;
+    score.conclude("lab panel")
 }
 
 /// The cases of a service that is installed behind a Go project's site.
@@ -79,6 +84,29 @@ fn beside(repository: &Path, tools: &Tools, guanka: &Path, score: &mut Score) ->
 }
 
 impl Score {
+    /// Tries each case on a host of its own.
+    fn each_alone(
+        &mut self,
+        (repository, tools, guanka): (&Path, &Tools, &Path),
+        cases: &[Case],
+        name: &str,
+    ) -> Result<()> {
+        for (number, case) in cases.iter().enumerate() {
+            let mut ground = Ground::open(repository, tools, guanka, &format!("{name}{number}"))?;
+            self.try_all(&mut ground, std::slice::from_ref(case));
+        }
+        Ok(())
+    }
+
+    fn conclude(self, part: &str) -> Result<()> {
+        let Self { clear, failed, skipped } = self;
+        if skipped > 0 {
+            println!("skipped: {skipped}");
+        }
+        println!("{part}: {clear} of {} cases as they must be", clear + failed);
+        if failed > 0 { bail!("{failed} cases are not") } else { Ok(()) }
+    }
+
     fn try_all(&mut self, ground: &mut Ground, cases: &[Case]) {
         for (name, case) in cases {
             let since = Instant::now();

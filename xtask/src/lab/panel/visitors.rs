@@ -17,7 +17,7 @@ const ANSWER_MAX: usize = 1 << 20;
 
 /// How a client treats its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub(crate) enum Class {
     /// One request a connection.
     Closing,
     /// It keeps the connection, and looks for an end before each request.
@@ -28,17 +28,17 @@ pub(super) enum Class {
 
 /// What visitors met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Met {
+pub(crate) struct Met {
     /// How many requests were sent.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// How many found no answer or another one than 200.
-    pub(super) failed: u64,
+    pub(crate) failed: u64,
     /// What the first of those saw.
-    pub(super) first: Option<String>,
+    pub(crate) first: Option<String>,
     /// Requests of those who look first that crossed with the close of their idle connection: it
     /// came between the look and the write, and no look can be closer. What is cut under way is
     /// told by the closing visitors, who cannot meet such a close.
-    pub(super) crossed: u64,
+    pub(crate) crossed: u64,
 }
 
 /// Why a request came to nothing.
@@ -48,7 +48,7 @@ enum Miss {
 }
 
 /// Visitors under way.
-pub(super) struct Visitors {
+pub(crate) struct Visitors {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -64,7 +64,7 @@ struct Shared {
 
 impl Visitors {
     /// Begins: so many connections, each with so many requests a second.
-    pub(super) fn start(port: u16, host: &str, class: Class, (many, rate): (u32, u32)) -> Self {
+    pub(crate) fn start(port: u16, host: &str, class: Class, (many, rate): (u32, u32)) -> Self {
         let shared = Arc::new(Shared::default());
         let pause = Duration::from_secs(1) / rate.max(1);
         let threads = (0..many).map(|number| {
@@ -98,7 +98,7 @@ impl Visitors {
     }
 
     /// Sends everyone home.
-    pub(super) fn end(mut self) -> Met {
+    pub(crate) fn end(mut self) -> Met {
         self.stop();
         Met {
             requests: self.shared.requests.load(Ordering::SeqCst),

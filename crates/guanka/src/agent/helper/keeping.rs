@@ -16,8 +16,8 @@ use guanka_world::{clock, files, hash, process, proxy};
 
 use super::super::service::Settings;
 use super::super::stores::lock;
-use super::arms;
 use super::service::Kept;
+use super::{adoption, arms};
 
 /// How soon a worker that ended is started again, unless it had just been started.
 const AGAIN: Millis = Millis(100);
@@ -51,6 +51,7 @@ impl Helper {
     /// Puts right what a kill may have left: a change of nginx half done, releases half staged,
     /// arms' ports not held.
     pub(super) fn recover(&self) {
+        let _ = files::sweep_removed(&self.host.state());
         // A host without nginx, or with one that fails its own test, is found again and said when
         // something is asked of it.
         let _ = proxy::recover(&self.host);
@@ -58,6 +59,8 @@ impl Helper {
             let manager = arms::manager(&self.host, &service).ok();
             let _ = service.store(&self.host).recover();
             service.hold_idle_ports(&self.host, manager.as_deref());
+            adoption::recover(&self.host, &service);
+            self.forget(&service.name);
         }
     }
 

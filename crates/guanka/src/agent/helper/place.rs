@@ -25,6 +25,9 @@ use super::service::Kept;
 /// Returns what an install would change, or what stands in its way: before a rollout begins and not
 /// in the middle of it.
 pub(super) fn plan(host: &HostRoot, service: &Kept, declared: &Declared) -> Answer {
+    if let Some(refused) = adoption::refuse_half_left(host, service) {
+        return refused;
+    }
     // Ports that were never allotted are free by the way they are chosen.
     match ports::allotted(host, &service.name) {
         Ok(Some(allotted)) => {
@@ -56,6 +59,9 @@ pub(super) fn install(host: &HostRoot, service: &Kept) -> Answer {
     let Some(settings) = service.settings() else {
         return could_not("the service is not configured");
     };
+    if let Some(refused) = adoption::refuse_half_left(host, service) {
+        return refused;
+    }
     let allotted = match ports::allot(host, &service.name) {
         Ok(allotted) => allotted,
         Err(error) => return stopped(error.said()),
@@ -102,12 +108,10 @@ pub(super) fn remove(host: &HostRoot, service: &Kept) -> Answer {
     lock(&service.held).clear();
     let gone =
         ports::give_back(host, &service.name).map_err(|error| error.to_string()).and_then(|()| {
-            let folders = [
-                host.home(&service.name),
-                host.service_state(&service.name),
-                host.arm_logs(&service.name),
-            ];
-            folders.iter().try_for_each(|f| files::remove_tree(f)).map_err(|e| e.to_string())
+            let folders = [host.home(&service.name), host.arm_logs(&service.name)];
+            // The state goes last and as one: whoever comes after a kill finds what is left to do.
+            let gone = folders.iter().try_for_each(|f| files::remove_tree(f));
+            gone.and_then(|()| service.remove_state(host)).map_err(|e| e.to_string())
         });
     gone.map_or_else(|why| could_not(&why), |()| Answer::Done)
 }

@@ -32,6 +32,7 @@ pub(super) fn tick(host: &HostRoot, service: &Kept) {
     // A verb under way changes host and document one after the other.
     let Ok(_doing) = service.doing.try_lock() else { return };
     service.save(host);
+    adoption::give_up(host, service);
     let Ok(desired) = service.desired() else { return };
     if desired.green.is_none() && desired.arms.is_empty() {
         return;

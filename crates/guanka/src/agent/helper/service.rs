@@ -36,6 +36,8 @@ pub(in super::super) struct Kept {
     pub(super) wired: Mutex<Wired>,
     /// What its logs lack, as it was seen last.
     pub(super) troubles: Mutex<Vec<Said>>,
+    /// When an adoption was begun that is not proven yet.
+    pub(super) adopting: Mutex<Option<Instant>>,
     /// One verb at a time changes the service.
     pub(super) doing: Mutex<()>,
 }
@@ -55,6 +57,7 @@ impl Kept {
             held: Mutex::default(),
             wired: Mutex::default(),
             troubles: Mutex::default(),
+            adopting: Mutex::default(),
             doing: Mutex::default(),
             name: name.clone(),
         }
@@ -100,6 +103,21 @@ impl Kept {
         if let (true, Ok(desired)) = (*unsaved, kept.as_ref()) {
             *unsaved = write(host, &self.name, desired).is_err();
         }
+    }
+
+    /// Takes the service's state off the disk; nothing that still holds the service writes there
+    /// again.
+    pub(super) fn remove_state(&self, host: &HostRoot) -> io::Result<()> {
+        let mut kept = lock(&self.desired);
+        files::remove_whole(&host.service_state(&self.name))?;
+        *kept = Err(format!("{} was removed", self.name));
+        *lock(&self.settings) = None;
+        Ok(())
+    }
+
+    /// Returns whether it was removed.
+    pub(super) fn is_removed(&self, host: &HostRoot) -> bool {
+        lock(&self.desired).is_err() && !host.service_state(&self.name).exists()
     }
 
     /// Notes what was done without being asked.
@@ -274,6 +292,21 @@ mod tests {
         std::fs::remove_dir_all(host.desired(&shop())).expect("out of the way");
         service.save(&host);
         assert_eq!(Kept::load(&host, &shop()).desired().expect("read").epoch, 5);
+    }
+
+    #[test]
+    fn nothing_is_written_where_a_service_was_removed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = HostRoot::new(dir.path());
+        let service = Kept::load(&host, &shop());
+        service.change(&host, |desired| desired.epoch = 3).expect("stored");
+        service.remove_state(&host).expect("removed");
+        assert!(service.is_removed(&host));
+        service.note(&host, "late", &serde_json::json!({}));
+        service.change_at_once(&host, |desired| desired.epoch = 4);
+        assert!(!host.service_state(&shop()).exists());
+        let anew = Kept::load(&host, &shop());
+        assert!(anew.change(&host, |desired| desired.epoch = 5).is_ok());
     }
 
     #[test]

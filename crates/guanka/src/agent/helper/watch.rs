@@ -44,6 +44,9 @@ pub(super) fn start(helper: &Arc<Helper>) {
             for service in kept.all() {
                 rotation::tick(&kept.host, &service, &mut noted);
                 reconcile::tick(&kept.host, &service);
+                if service.is_removed(&kept.host) {
+                    kept.forget(&service.name);
+                }
             }
             clock::pause(HOST);
         }
