@@ -41,6 +41,7 @@ pub(super) fn serve(host: HostRoot, with: Worker) -> io::Result<()> {
     let worker = own_unit::worker_user(&host)?;
     own_unit::give_helper_socket(&socket, worker)?;
     let helper = Arc::new(Helper::open(host, worker)?);
+    own_unit::tell_ready()?;
     helper.recover();
     watch::start(&helper);
     if matches!(with, Worker::Started) {
