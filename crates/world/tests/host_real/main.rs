@@ -2,6 +2,7 @@
 
 mod closed;
 mod nginx;
+mod plain;
 mod root;
 mod sites;
 mod streams;
