@@ -7,6 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::say::Said;
@@ -186,6 +187,11 @@ impl HeldPort {
     pub fn release(self) {}
 }
 
+/// Who listened on a port when it was last asked. The next answer is mostly the same, and to walk
+/// through every process's files costs thousands of calls; what is remembered is looked at first
+/// and believed only where it still holds.
+static LAST: Mutex<BTreeMap<u16, u32>> = Mutex::new(BTreeMap::new());
+
 /// Returns the process that listens on a port of the loopback or of any address.
 pub fn owner_of(port: u16) -> Option<Owner> {
     let sockets: BTreeSet<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
@@ -198,13 +204,22 @@ pub fn owner_of(port: u16) -> Option<Owner> {
     if sockets.is_empty() {
         return None;
     }
+    let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).get(&port).copied();
+    let pid = match last.filter(|pid| has_socket(*pid, &sockets)) {
+        Some(pid) => pid,
+        None => walk(&sockets)?,
+    };
+    LAST.lock().unwrap_or_else(PoisonError::into_inner).insert(port, pid);
+    Some(Owner { pid, exe: fs::read_link(format!("/proc/{pid}/exe")).ok() })
+}
+
+/// Returns the oldest process that has one of these sockets open.
+fn walk(sockets: &BTreeSet<String>) -> Option<u32> {
     let pids = fs::read_dir("/proc")
         .ok()?
         .flatten()
         .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
-    pids.filter(|pid| has_socket(*pid, &sockets))
-        .min()
-        .map(|pid| Owner { pid, exe: fs::read_link(format!("/proc/{pid}/exe")).ok() })
+    pids.filter(|pid| has_socket(*pid, sockets)).min()
 }
 
 /// Returns how many connections of clients are established to a local port.
@@ -319,6 +334,10 @@ mod tests {
         assert_eq!(allotted(&host, &service("shop")).expect("read"), None);
     }
 
+    /// Listens, says so and waits for its end.
+    const LISTEN: &str = "import socket, sys\nl = socket.create_server(('127.0.0.1', \
+                          int(sys.argv[1])))\nprint('x', flush=True)\nl.accept()\n";
+
     #[test]
     fn a_port_taken_by_another_process_is_passed_over_and_its_owner_named() {
         let dir = tempfile::tempdir().expect("a folder");
@@ -334,6 +353,19 @@ mod tests {
         assert_eq!((port, owner.pid), (first.green, std::process::id()));
         assert_eq!(owner.exe, std::env::current_exe().ok());
         drop(listener);
+        assert_eq!(owner_of(first.green), None);
+        // The next one is not taken for the last one.
+        let mut python = std::process::Command::new("python3");
+        python.args(["-c", LISTEN, &first.green.to_string()]).stdout(std::process::Stdio::piped());
+        let Ok(mut other) = python.spawn() else { return };
+        let mut said = [0];
+        let out = other.stdout.as_mut().expect("its output");
+        std::io::Read::read_exact(out, &mut said).expect("it listens");
+        let owner = owner_of(first.green);
+        other.kill().expect("ended");
+        let listened = other.id();
+        other.wait().expect("ended");
+        assert_eq!(owner.map(|owner| owner.pid), Some(listened));
         assert_eq!(owner_of(first.green), None);
     }
 

@@ -120,6 +120,11 @@ pub(super) fn tick(
         return;
     }
     for arm in [Arm::Blue, Arm::Green] {
+        // An idle arm's port is held: nobody runs there.
+        if lock(&service.place).idle.contains(&arm) {
+            lock(&service.liveness).arms.remove(&arm);
+            continue;
+        }
         if !lock(&service.liveness).is_due(arm, declared) {
             continue;
         }

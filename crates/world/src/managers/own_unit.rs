@@ -75,6 +75,7 @@ ExecStart=/opt/guanka/bin/guanka agent --root / --helper
 Restart=always
 RestartSec=1
 KillMode=process
+Environment=MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072
 "
 );
 
@@ -95,6 +96,7 @@ Group=guanka
 ExecStart=/opt/guanka/bin/guanka agent --root / --worker
 Restart=always
 RestartSec=1
+Environment=MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072
 LimitNOFILE=65536
 NoNewPrivileges=yes
 CapabilityBoundingSet=
@@ -269,7 +271,7 @@ pub fn worker_user(host: &HostRoot) -> io::Result<Option<WorkerUser>> {
 pub fn start_worker(host: &HostRoot, worker: Option<WorkerUser>) -> io::Result<Child> {
     let mut command = Command::new(process::own_program()?);
     command.arg("agent").arg("--root").arg(host.root()).arg("--worker");
-    command.stdin(Stdio::null());
+    command.stdin(Stdio::null()).envs(process::SPARING);
     if let Some(WorkerUser { uid, gid }) = worker {
         std::os::unix::process::CommandExt::gid(&mut command, gid);
         std::os::unix::process::CommandExt::uid(&mut command, uid);

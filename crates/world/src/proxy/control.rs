@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use guanka_core::facts::Reason;
 use guanka_core::facts::nginx::Directive;
@@ -15,6 +18,14 @@ use crate::clock;
 use crate::files;
 use crate::hostroot::HostRoot;
 use crate::process;
+
+/// What a program file says of its version, while the file stays the one it was. The agent looks at
+/// nginx many times a minute, and to start it each time costs more than everything else it does.
+static VERSIONS: Mutex<BTreeMap<PathBuf, (Stamp, Version)>> = Mutex::new(BTreeMap::new());
+
+/// The file's number, size and change: an update in place changes one of them.
+type Stamp = (u64, u64, Option<SystemTime>);
+type Version = (u32, u32, u32);
 
 /// How long nginx's test and its signal may take: hosts with hundreds of sites need seconds.
 const COMMAND_LIMIT: Millis = Millis::from_secs(30);
@@ -43,7 +54,7 @@ pub struct Nginx {
     /// The panel's folder of server-level files; `None` on a host without a panel.
     pub extension_folder: Option<PathBuf>,
     /// The version, when it could be told.
-    pub version: Option<(u32, u32, u32)>,
+    pub version: Option<Version>,
     /// The error log, as the main file names it.
     pub error_log: PathBuf,
     /// The workers' user, as the main file names it.
@@ -108,11 +119,7 @@ impl Nginx {
 
     /// Reads the version from the program, pid file and user from the main file.
     fn look_inside(&mut self, host: &HostRoot) {
-        let mut command = Command::new(&self.binary);
-        if let Ok(output) = process::run(command.arg("-V"), COMMAND_LIMIT) {
-            let text = format!("{}{}", output.stderr, output.stdout);
-            self.version = guanka_parse::nginx::version(&text).known().map(|v| v.number);
-        }
+        self.version = version(&self.binary);
         let tree = self.read_tree(host, &self.main_file);
         let value = |name: &str| {
             let found = tree.iter().find(|d| d.name == name)?;
@@ -215,6 +222,27 @@ impl Nginx {
     }
 }
 
+/// Asks nginx's program for its version, once for each file that it was.
+fn version(program: &Path) -> Option<Version> {
+    let stamp = fs::metadata(program)
+        .ok()
+        .map(|data| (MetadataExt::ino(&data), data.len(), data.modified().ok()));
+    let versions = || VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = versions().get(program).copied();
+    if let Some((was, version)) = known
+        && Some(was) == stamp
+    {
+        return Some(version);
+    }
+    let output = process::run(Command::new(program).arg("-V"), COMMAND_LIMIT).ok()?;
+    let text = format!("{}{}", output.stderr, output.stdout);
+    let version = guanka_parse::nginx::version(&text).known().map(|v| v.number)?;
+    if let Some(stamp) = stamp {
+        versions().insert(program.to_owned(), (stamp, version));
+    }
+    Some(version)
+}
+
 /// Returns a master's children that are workers, old ones that are shutting down among them.
 fn workers(master: u32) -> Workers {
     let Ok(entries) = fs::read_dir("/proc") else { return Workers::new() };
@@ -247,4 +275,36 @@ fn matching(pattern: &Path) -> Vec<String> {
         })
         .map(|n| folder.join(n).to_string_lossy().into_owned())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::version;
+
+    #[test]
+    fn a_program_is_asked_again_once_it_is_another() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let program = dir.path().join("nginx");
+        let count = dir.path().join("asked");
+        let write = |number: &str| {
+            let beside = dir.path().join("beside");
+            let text = format!(
+                "#!/bin/sh\necho x >> {}\necho 'nginx version: nginx/{number}' >&2\n",
+                count.display()
+            );
+            fs::write(&beside, text).expect("written");
+            fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("set");
+            fs::rename(&beside, &program).expect("put there");
+        };
+        write("1.22.1");
+        assert_eq!([version(&program), version(&program)], [Some((1, 22, 1)); 2]);
+        assert_eq!(fs::read_to_string(&count).expect("asked"), "x\n");
+        write("1.30.0");
+        assert_eq!(version(&program), Some((1, 30, 0)));
+        fs::remove_file(&program).expect("removed");
+        assert_eq!(version(&program), None);
+    }
 }

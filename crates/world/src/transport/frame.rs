@@ -47,9 +47,20 @@ pub fn read_head(stream: &mut impl Read) -> io::Result<Option<(FrameKind, usize)
     head_within(stream, FRAME_MAX)
 }
 
+/// Reads what has come. A socket with a time limit is interrupted when its process is stopped and
+/// goes on, or is looked at by a debugger: that is no end of the peer.
+fn first(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
 fn head_within(stream: &mut impl Read, most: u32) -> io::Result<Option<(FrameKind, usize)>> {
     let mut head = [0; 5];
-    match stream.read(&mut head)? {
+    match first(stream, &mut head)? {
         0 => return Ok(None),
         some => stream.read_exact(&mut head[some..])?,
     }
@@ -71,7 +82,29 @@ fn head_within(stream: &mut impl Read, most: u32) -> io::Result<Option<(FrameKin
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read};
+
     use super::{FrameKind, read, write};
+
+    /// A stream that is interrupted before every read.
+    struct Interrupted<'a>(&'a [u8], bool);
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(buffer) }
+        }
+    }
+
+    #[test]
+    fn an_interruption_ends_no_conversation() {
+        let mut stream = Vec::new();
+        write(&mut stream, FrameKind::Message, b"{}").expect("written");
+        let mut reader = Interrupted(&stream, false);
+        let first = read(&mut reader).expect("whole");
+        assert_eq!(first, Some((FrameKind::Message, b"{}".to_vec())));
+        assert_eq!(read(&mut reader).expect("the end"), None);
+    }
 
     #[test]
     fn frames_come_back_and_a_cut_one_is_an_error() {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::ground::{Ground, SERVICE};
+use super::ground::{Ground, SERVICE, Service};
 use super::seen::Seen;
 use super::{Part, say};
 use crate::process;
@@ -88,7 +88,7 @@ pub(super) fn frozen(ground: &Ground) -> Result<Part> {
 /// Ships a release and ends its driver while the old arm is still warm; returns the arm that has
 /// everything, and its process.
 fn both_warm(ground: &Ground, name: &str) -> Result<(String, Pid)> {
-    ground.release(name, WARM)?;
+    ground.release(Service::First, name, WARM)?;
     let mut driver = ground.driver()?;
     let settling = process::wait_for("the release settles", LIMIT, || {
         let status = ground.status().ok()?;

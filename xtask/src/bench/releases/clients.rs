@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::ground::{DOMAIN, Site};
+use super::ground::Site;
 use super::seen::Seen;
 use crate::process;
 use crate::setup::Tools;
@@ -59,11 +59,18 @@ pub(super) fn write(folder: &Path, files: &[(&str, &str)]) -> Result<()> {
 }
 
 impl Clients {
-    /// Starts all of them.
-    pub(super) fn start(program: &Path, site: &Site, log: &Path) -> Result<Self> {
+    /// Starts all of them, or one of `parts` such programs that share the load.
+    pub(super) fn start(program: &Path, site: &Site, parts: usize, log: &Path) -> Result<Self> {
         let errors = File::create(log).with_context(|| format!("write {}", log.display()))?;
         let mut command = process::clean(program);
-        command.args(["-host", DOMAIN, "-plain", &format!("127.0.0.1:{}", site.plain)]);
+        command.args([
+            "-parts",
+            &parts.to_string(),
+            "-host",
+            site.domain,
+            "-plain",
+            &format!("127.0.0.1:{}", site.plain),
+        ]);
         command.args(["-secure", &format!("127.0.0.1:{}", site.secure), "-ca"]).arg(&site.ca);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
         let mut child = command.spawn().context("start the clients")?;

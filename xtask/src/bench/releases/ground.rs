@@ -18,11 +18,11 @@ use crate::hostroot::HostRootInfo;
 use crate::process;
 use crate::setup::Tools;
 
-/// The site of the service.
-pub(super) const DOMAIN: &str = "shop.example.com";
-/// The site of a second one.
-pub(super) const SECOND: &str = "second.example.com";
-/// The service's name, as its folders have it.
+/// The site of the first service.
+const DOMAIN: &str = "shop.example.com";
+/// The site of the second one.
+const SECOND: &str = "second.example.com";
+/// The first service's name, as its folders have it.
 pub(super) const SERVICE: &str = "streams.bench";
 
 /// A gated release takes a minute; a first build fetches a module.
@@ -39,13 +39,42 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 /// How the site is reached.
+#[derive(Clone)]
 pub(super) struct Site {
+    pub(super) domain: &'static str,
     pub(super) plain: u16,
     pub(super) secure: u16,
     pub(super) ca: PathBuf,
 }
 
-/// The host, the project and the programs.
+/// One of the two services, which lead their lives beside each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    First,
+    Second,
+}
+
+impl Service {
+    /// Both.
+    pub(super) const BOTH: [Self; 2] = [Self::First, Self::Second];
+
+    /// Returns its app's name.
+    const fn app(self) -> &'static str {
+        match self {
+            Self::First => "streams",
+            Self::Second => "second",
+        }
+    }
+
+    const fn domain(self) -> &'static str {
+        match self {
+            Self::First => DOMAIN,
+            Self::Second => SECOND,
+        }
+    }
+}
+
+/// The host, the projects and the programs.
 pub(super) struct Ground {
     host: Host,
     guanka: Program,
@@ -71,11 +100,12 @@ impl Ground {
         })?;
         let guanka = Program::new(program, tools, Lang::En, &host.folder)?;
         let ca = cert_folder(&host.host).join("fullchain.pem");
-        let site = Site { plain: host.host.ports.shop, secure, ca };
+        let site = Site { domain: DOMAIN, plain: host.host.ports.shop, secure, ca };
         let clients = clients::build(tools, &host.folder)?;
         let ground = Self { host, guanka, site, clients };
-        clients::write(&ground.host.project, &FILES)?;
-        clients::write(&ground.second(), &FILES)?;
+        for service in Service::BOTH {
+            clients::write(&ground.project(service), &FILES)?;
+        }
         Ok(ground)
     }
 
@@ -89,31 +119,27 @@ impl Ground {
         &self.host.host.root
     }
 
-    /// Returns the folder of a second service's project.
-    pub(super) fn second(&self) -> PathBuf {
-        self.host.folder.join("second")
+    /// Returns the folder of a service's project.
+    fn project(&self, service: Service) -> PathBuf {
+        match service {
+            Service::First => self.host.project.clone(),
+            Service::Second => self.host.folder.join("second"),
+        }
     }
 
-    /// Makes the project another release, declared as a text says.
-    pub(super) fn release(&self, name: &str, sections: &str) -> Result<()> {
-        write_release(&self.host.project, name, &declared("streams", DOMAIN, self.root(), sections))
+    /// Makes a project another release, declared as a text says.
+    pub(super) fn release(&self, service: Service, name: &str, sections: &str) -> Result<()> {
+        let version = format!("package main\n\nconst release = \"{name}\"\n");
+        let manifest = declared(service, self.root(), sections);
+        let files = [("version.go", version.as_str()), ("guanka.toml", &manifest)];
+        clients::write(&self.project(service), &files)
     }
 
-    /// Makes the second project a release.
-    pub(super) fn second_release(&self, sections: &str) -> Result<()> {
-        let text = declared("second", SECOND, self.root(), sections);
-        write_release(&self.second(), "second", &text)
-    }
-
-    /// Ships the project as it lies there.
-    pub(super) fn ship(&self) -> Result<Shipped> {
-        self.ship_from(&self.host.project)
-    }
-
-    /// Ships a project to its end.
-    pub(super) fn ship_from(&self, project: &Path) -> Result<Shipped> {
-        let (log, errors) = (self.at("ship.json"), self.at("ship.log"));
-        let mut child = self.spawn_ship(project, &log, &errors)?;
+    /// Ships a project as it lies there, to the release's end.
+    pub(super) fn ship(&self, service: Service) -> Result<Shipped> {
+        let app = service.app();
+        let log = self.at(&format!("{app}-ship.json"));
+        let mut child = self.spawn_ship(service, &log)?;
         let waited = process::wait_for("guanka ship", SHIP_LIMIT, || child.try_wait().transpose());
         if waited.is_err() {
             // Best effort: it may have ended meanwhile.
@@ -130,15 +156,16 @@ impl Ground {
 
     /// Starts to ship and leaves the driver to the caller.
     pub(super) fn driver(&self) -> Result<Child> {
-        self.spawn_ship(&self.host.project, &self.at("ship.json"), &self.at("ship.log"))
+        self.spawn_ship(Service::First, &self.at("driver.json"))
     }
 
-    fn spawn_ship(&self, project: &Path, log: &Path, errors: &Path) -> Result<Child> {
-        let shown = project.display().to_string();
+    fn spawn_ship(&self, service: Service, log: &Path) -> Result<Child> {
+        let shown = self.project(service).display().to_string();
         let mut command = self.guanka.command(&["ship", "--json", "--project", &shown]);
-        let log = File::create(log).context("write ship.json")?;
-        let errors = File::create(errors).context("write ship.log")?;
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let create =
+            |path: &Path| File::create(path).with_context(|| format!("write {}", path.display()));
+        let errors = create(&log.with_extension("log"))?;
+        command.stdin(Stdio::null()).stdout(create(log)?).stderr(errors);
         command.spawn().context("start guanka ship")
     }
 
@@ -160,9 +187,16 @@ impl Ground {
         Ok(value["services"][0].clone())
     }
 
-    /// Starts the clients.
+    /// Starts the clients of the first service.
     pub(super) fn clients(&self) -> Result<Clients> {
-        Clients::start(&self.clients, &self.site, &self.at("clients.log"))
+        Clients::start(&self.clients, &self.site, 1, &self.at("clients.log"))
+    }
+
+    /// Starts clients of a service that send half of the load.
+    pub(super) fn half_of_clients(&self, service: Service) -> Result<Clients> {
+        let site = Site { domain: service.domain(), ..self.site.clone() };
+        let log = self.at(&format!("{}-clients.log", service.app()));
+        Clients::start(&self.clients, &site, Service::BOTH.len(), &log)
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -170,14 +204,9 @@ impl Ground {
     }
 }
 
-fn write_release(project: &Path, name: &str, manifest: &str) -> Result<()> {
-    let version = format!("package main\n\nconst release = \"{name}\"\n");
-    clients::write(project, &[("version.go", &version), ("guanka.toml", manifest)])
-}
-
 /// Returns a guanka.toml: what every part has in common, then the part's own sections.
-fn declared(app: &str, domain: &str, root: &Path, sections: &str) -> String {
-    let root = root.display();
+fn declared(service: Service, root: &Path, sections: &str) -> String {
+    let (app, domain, root) = (service.app(), service.domain(), root.display());
     format!(
         "[app]\nname = \"{app}\"\nlisten_env = \"PORT\"\nhealth = \"/healthz\"\n\n[env.bench]\n\
          hosts = [\"local:{root}\"]\nproduction = false\n\n[process]\nmanager = \"supervisor\"\n\
@@ -197,18 +226,17 @@ fn certificate(info: &HostRootInfo) -> Result<()> {
     let mut make = process::clean(Path::new("openssl"));
     make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
     make.args(["-days", "2", "-subj", &format!("/CN={DOMAIN}"), "-addext"]);
-    make.arg(format!("subjectAltName=DNS:{DOMAIN}"));
+    make.arg(format!("subjectAltName=DNS:{DOMAIN},DNS:{SECOND}"));
     make.arg("-keyout").arg(folder.join("privkey.pem"));
     make.arg("-out").arg(folder.join("fullchain.pem"));
     process::run(&mut make, &info.root.join("tmp/openssl.log"), CALL_LIMIT).map(|_| ())
 }
 
-/// Has the site speak TLS and HTTP/2 too, as the panel writes it, and lays a second site beside it.
+/// Has the site speak TLS and HTTP/2 too, as the panel writes it, and lays a second one beside it.
 fn sites(info: &HostRootInfo, secure: u16) -> Result<()> {
     let folder = info.root.join("www/server/panel/vhost");
     let path = folder.join(format!("nginx/{DOMAIN}.conf"));
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let second = text.replace(DOMAIN, SECOND);
     let plain = format!("listen 127.0.0.1:{};\n", info.ports.shop);
     ensure!(text.contains(&plain), "{} does not hold {plain:?}", path.display());
     let cert = cert_folder(info).display().to_string();
@@ -220,7 +248,12 @@ fn sites(info: &HostRootInfo, secure: u16) -> Result<()> {
         "    ssl_protocols TLSv1.2 TLSv1.3;\n",
     ];
     let tls = tls.concat();
-    fs::write(&path, text.replacen(&plain, &tls, 1)).context("write the site")?;
+    let text = text.replacen(&plain, &tls, 1);
+    // Both are of the same certificate.
+    let second = text
+        .replace(DOMAIN, SECOND)
+        .replace(&cert_folder(info).display().to_string().replace(DOMAIN, SECOND), &cert);
+    fs::write(&path, &text).context("write the site")?;
     for empty in ["nginx/well-known", "rewrite"] {
         fs::write(folder.join(empty).join(format!("{SECOND}.conf")), "").context("write a file")?;
     }

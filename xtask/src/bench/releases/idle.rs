@@ -1,15 +1,15 @@
-//! What the agent costs while two services serve and nobody asks: processor time over a minute and
-//! resident memory.
+//! What both processes of the agent cost while two services serve and nobody asks: processor time
+//! over a minute, and memory, with pages that both share counted once.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::ground::Ground;
+use super::ground::{Ground, Service};
 use super::{Part, say};
 
 /// Nothing but the defaults and no gates.
@@ -25,18 +25,19 @@ const MEMORY_LIMIT: f64 = 30.0;
 /// Ships two services and looks at the agent for a minute.
 pub(super) fn idle(ground: &Ground) -> Result<Part> {
     say("releases: two idle services");
-    ground.release("idle", PLAIN)?;
-    ground.second_release(PLAIN)?;
-    for shipped in [ground.ship()?, ground.ship_from(&ground.second())?] {
+    for service in Service::BOTH {
+        ground.release(service, "idle", PLAIN)?;
+        let shipped = ground.ship(service)?;
         ensure!(shipped.exit == 0, "a service is not there: {}", shipped.report);
     }
     thread::sleep(CALM);
     let agent = agent(ground.root())?;
-    let (before, began) = (ticks(&agent)?, Instant::now());
+    let ticks = || agent.iter().map(|process| ticks(process)).sum::<Result<u64>>();
+    let (before, began) = (ticks()?, Instant::now());
     thread::sleep(SPAN);
-    let used = (ticks(&agent)? - before) as f64 / TICKS;
+    let used = (ticks()? - before) as f64 / TICKS;
     let cpu = used / began.elapsed().as_secs_f64() * 100.0;
-    let memory = resident_mb(&agent)?;
+    let memory = agent.iter().map(|process| memory_mb(process)).sum::<Result<f64>>()?;
     let mut lacks = Vec::new();
     if cpu >= CPU_LIMIT {
         lacks.push(format!("idle: the agent takes {cpu:.2} % of a processor (limit {CPU_LIMIT})"));
@@ -51,8 +52,8 @@ pub(super) fn idle(ground: &Ground) -> Result<Part> {
     Ok(Part { name: "idle", figures: json!({"cpu_percent": cpu, "memory_mb": memory}), lacks })
 }
 
-/// Finds the root's agent; returns its folder in /proc.
-fn agent(root: &Path) -> Result<std::path::PathBuf> {
+/// Finds the root's agent; returns the folders of its two processes in /proc.
+fn agent(root: &Path) -> Result<Vec<PathBuf>> {
     let own = root.as_os_str().as_encoded_bytes();
     let is_agent = |folder: &Path| {
         let line = fs::read(folder.join("cmdline")).unwrap_or_default();
@@ -62,8 +63,9 @@ fn agent(root: &Path) -> Result<std::path::PathBuf> {
             && words.contains(&own)
     };
     let folders = fs::read_dir("/proc").context("read /proc")?.flatten().map(|entry| entry.path());
-    let mut found = folders.filter(|folder| is_agent(folder));
-    found.next().context("no agent runs")
+    let found: Vec<PathBuf> = folders.filter(|folder| is_agent(folder)).collect();
+    ensure!(found.len() == 2, "{} processes of the agent run, where 2 should", found.len());
+    Ok(found)
 }
 
 /// Returns the processor time of all its threads.
@@ -75,9 +77,11 @@ fn ticks(agent: &Path) -> Result<u64> {
     time(11).zip(time(12)).map(|(user, system)| user + system).context("the agent's times")
 }
 
-fn resident_mb(agent: &Path) -> Result<f64> {
-    let status = fs::read_to_string(agent.join("status")).context("read the agent's memory")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+/// Returns a process's memory; a page that several processes share counts as a part for each.
+fn memory_mb(agent: &Path) -> Result<f64> {
+    let rollup = fs::read_to_string(agent.join("smaps_rollup"));
+    let rollup = rollup.context("read the agent's memory")?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
     Ok(kib.context("the agent's memory")? * 1024.0 / 1e6)
 }

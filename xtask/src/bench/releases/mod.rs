@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::say;
 use crate::Told;
 use crate::demo::ground::Afterwards;
-use crate::demo::program;
+use crate::dist;
 use crate::setup;
 use ground::Ground;
 
@@ -61,7 +61,8 @@ impl Wish {
 pub(crate) fn run(repository: &Path, wish: Wish) -> Result<()> {
     let tools = setup::ensure()?;
     setup::ensure_programs(&[("openssl", "openssl")])?;
-    let program = program::build(repository)?;
+    // What goes out, and not what this machine's C library would make of it.
+    let program = dist::build(repository)?;
     let mut ground = Ground::open(&tools, program, wish.afterwards)?;
     let mut parts = Vec::new();
     let shown = every_part(&mut ground, wish, &mut parts);

@@ -25,7 +25,7 @@ pub(super) struct Class {
     /// How often it was told to reconnect.
     pub(super) told: u64,
     again: u64,
-    kinds: String,
+    kinds: BTreeMap<String, u64>,
 }
 
 /// A request that found no good answer.
@@ -46,7 +46,35 @@ pub(super) struct Seen {
     pub(super) failures: Vec<Failure>,
 }
 
+impl Class {
+    /// Returns the kinds of its failures as text.
+    fn kinds(&self) -> String {
+        let kinds = self.kinds.iter().map(|(kind, count)| format!("{count} {kind}"));
+        kinds.collect::<Vec<_>>().join(", ")
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.items += other.items;
+        self.told += other.told;
+        self.again += other.again;
+        for (kind, count) in &other.kinds {
+            *self.kinds.entry(kind.clone()).or_default() += count;
+        }
+    }
+}
+
 impl Seen {
+    /// Takes in what other clients saw in the same time.
+    pub(super) fn add(&mut self, other: Self) {
+        self.seconds = self.seconds.max(other.seconds);
+        for (name, class) in &other.classes {
+            self.classes.entry(name.clone()).or_default().add(class);
+        }
+        self.failures.extend(other.failures);
+    }
+
     /// Reads a line of the clients; `None` where a figure is missing.
     pub(super) fn read(line: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(line).context("the clients said no JSON")?;
@@ -106,7 +134,12 @@ impl Seen {
             let Some(class) = self.classes.get(name) else { continue };
             lines.push(format!(
                 "  {name:<12}{:>9}{:>8}{:>10}{:>7}{:>7}  {}",
-                class.requests, class.failed, class.items, class.told, class.again, class.kinds
+                class.requests,
+                class.failed,
+                class.items,
+                class.told,
+                class.again,
+                class.kinds()
             ));
         }
         lines
@@ -117,7 +150,7 @@ impl Seen {
         let class = |class: &Class| {
             json!({
                 "requests": class.requests, "failed": class.failed, "items": class.items,
-                "told": class.told, "again": class.again, "kinds": class.kinds,
+                "told": class.told, "again": class.again, "kinds": class.kinds(),
             })
         };
         let classes: serde_json::Map<String, Value> =
@@ -133,7 +166,7 @@ impl Seen {
         let mut lacks = self.load_lacks(part);
         for (name, class) in &self.classes {
             if class.failed > 0 {
-                let (failed, all, kinds) = (class.failed, class.requests, &class.kinds);
+                let (failed, all, kinds) = (class.failed, class.requests, class.kinds());
                 lacks.push(format!("{part}: {failed} of {all} {name} requests failed: {kinds}"));
             }
             if STREAMS.contains(&name.as_str()) && class.told == 0 {
@@ -163,10 +196,9 @@ impl Seen {
     }
 }
 
-fn kinds(value: &Value) -> Option<String> {
+fn kinds(value: &Value) -> Option<BTreeMap<String, u64>> {
     let kinds = value.as_object()?.iter();
-    let kinds = kinds.map(|(kind, count)| Some(format!("{} {kind}", count.as_u64()?)));
-    Some(kinds.collect::<Option<Vec<String>>>()?.join(", "))
+    kinds.map(|(kind, count)| Some((kind.clone(), count.as_u64()?))).collect()
 }
 
 #[cfg(test)]
@@ -204,6 +236,19 @@ mod tests {
         let found = lacks(&said);
         assert_eq!(found[0], "x: 1 of 6000 post requests failed: 1 status 502");
         assert_eq!(found[1], "x: post from 1 to 2: status 502: late");
+    }
+
+    #[test]
+    fn two_halves_of_the_load_are_one() {
+        let mut said = well();
+        said["classes"]["post"]["failed"] = json!(1);
+        said["classes"]["post"]["kinds"] = json!({"status 502": 1});
+        let mut seen = Seen::read(&said.to_string()).expect("all figures");
+        said["seconds"] = json!(61.0);
+        seen.add(Seen::read(&said.to_string()).expect("all figures"));
+        assert_eq!((seen.seconds, seen.requests(), seen.failed()), (61.0, 2 * 7 * 6000, 2));
+        assert_eq!(seen.classes["post"].kinds(), "2 status 502");
+        assert_eq!(seen.classes["sse"].told, 6);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Releases in a row under all clients: with the gates off, as fast as guanka can, and fully gated.
 
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::clients::Clients;
-use super::ground::{Ground, Shipped};
+use super::ground::{Ground, Service, Shipped};
 use super::seen::Seen;
 use super::{Part, say};
 
@@ -51,54 +52,90 @@ settle        = "1s"
 /// Progress is told after this many.
 const TELL: u32 = 10;
 
-/// Ships the first release; before it nobody asks.
+/// Ships the services' first releases; before them nobody asks.
 pub(super) fn first(ground: &Ground) -> Result<()> {
-    ground.release("first", UNGATED)?;
-    served(&ground.ship()?, "the first release")
+    for service in Service::BOTH {
+        ground.release(service, "first", UNGATED)?;
+        served(&ground.ship(service)?, "the first release")?;
+    }
+    Ok(())
 }
 
 /// Ships two releases in turn; each one starts the idle arm, takes all requests and has the other
-/// one stopped.
+/// one stopped. Both services do so beside each other, each under half of the clients, so that the
+/// host is never without a switch for long.
 pub(super) fn cycles(ground: &Ground, count: u32) -> Result<Part> {
-    say(&format!("releases: {count} cycles with the gates off"));
-    in_a_row("cycles", ground, count, |number| {
-        let name = if number % 2 == 1 { "a" } else { "b" };
-        ground.release(name, UNGATED)
-    })
+    say(&format!("releases: {count} cycles with the gates off, on two services at a time"));
+    let halves = [count - count / 2, count / 2];
+    let row = |service, count| {
+        let clients = ground.half_of_clients(service)?;
+        in_a_row("cycles", (ground, service), clients, count, |number| {
+            let name = if number % 2 == 1 { "a" } else { "b" };
+            ground.release(service, name, UNGATED)
+        })
+    };
+    let [first, second] = thread::scope(|scope| {
+        let other = scope.spawn(|| row(Service::Second, halves[1]));
+        [row(Service::First, halves[0]), other.join().unwrap_or_else(|_| bail!("a thread failed"))]
+    });
+    let mut row = first?;
+    row.add(second?);
+    Ok(row.part("cycles"))
 }
 
 /// Ships releases that stand every gate.
 pub(super) fn gated(ground: &Ground, count: u32) -> Result<Part> {
     say(&format!("releases: {count} fully gated releases"));
-    in_a_row("gated", ground, count, |number| ground.release(&format!("gated-{number}"), GATED))
+    let service = Service::First;
+    let row = in_a_row("gated", (ground, service), ground.clients()?, count, |number| {
+        ground.release(service, &format!("gated-{number}"), GATED)
+    })?;
+    Ok(row.part("gated"))
+}
+
+/// What releases in a row showed.
+struct Row {
+    seen: Seen,
+    /// How long each one took.
+    took: Vec<f64>,
+}
+
+impl Row {
+    fn add(&mut self, other: Self) {
+        self.seen.add(other.seen);
+        self.took.extend(other.took);
+    }
+
+    fn part(&self, name: &'static str) -> Part {
+        for line in self.seen.table() {
+            say(&line);
+        }
+        let mut figures = self.seen.json();
+        figures["releases"] = json!(self.took.len());
+        figures["seconds_per_release"] = spread(&self.took);
+        Part { name, figures, lacks: self.seen.lacks(name) }
+    }
 }
 
 fn in_a_row(
-    part: &'static str,
-    ground: &Ground,
+    part: &str,
+    (ground, service): (&Ground, Service),
+    mut clients: Clients,
     count: u32,
     prepare: impl Fn(u32) -> Result<()>,
-) -> Result<Part> {
-    let mut clients = ground.clients()?;
+) -> Result<Row> {
     let mut took = Vec::new();
     for number in 1..=count {
         prepare(number)?;
         let began = Instant::now();
-        let shipped = ground.ship()?;
+        let shipped = ground.ship(service)?;
         took.push(began.elapsed().as_secs_f64());
         served(&shipped, &format!("release {number}"))?;
         if number % TELL == 0 || number == count {
             tell(part, (number, count), &mut clients, &took, &shipped)?;
         }
     }
-    let seen = clients.stop()?;
-    for line in seen.table() {
-        say(&line);
-    }
-    let mut figures = seen.json();
-    figures["releases"] = json!(count);
-    figures["seconds_per_release"] = spread(&took);
-    Ok(Part { name: part, figures, lacks: seen.lacks(part) })
+    Ok(Row { seen: clients.stop()?, took })
 }
 
 /// Holds a release to having taken everything.

@@ -27,7 +27,8 @@ type site struct {
 type class struct {
 	name string
 	// rate is requests per second; 0 for streams, which are open all the time.
-	rate, workers int
+	rate    float64
+	workers int
 	run           func(ctx context.Context, s *site, worker int, due <-chan time.Time, t *tally)
 }
 
@@ -54,11 +55,16 @@ func main() {
 func run() error {
 	s := &site{}
 	var ca string
+	var parts int
 	flag.StringVar(&s.plain, "plain", "", "host:port without TLS")
 	flag.StringVar(&s.secure, "secure", "", "host:port with TLS and HTTP/2")
 	flag.StringVar(&s.host, "host", "", "the site's name")
 	flag.StringVar(&ca, "ca", "", "the certificate to trust")
+	flag.IntVar(&parts, "parts", 1, "of how many such programs, which share the load, this is one")
 	flag.Parse()
+	if parts < 1 {
+		return errors.New("-parts must be 1 or more")
+	}
 	text, err := os.ReadFile(ca)
 	if err != nil {
 		return err
@@ -79,9 +85,9 @@ func run() error {
 		tallies[c.name] = t
 		due := make(chan time.Time, queue)
 		if c.rate > 0 {
-			go pace(ctx, c.rate, due, t)
+			go pace(ctx, c.rate/float64(parts), due, t)
 		}
-		for i := range c.workers {
+		for i := range (c.workers + parts - 1) / parts {
 			working.Add(1)
 			go func() {
 				defer working.Done()
@@ -104,13 +110,13 @@ func run() error {
 }
 
 // pace puts requests due at a fixed rate, whatever the answers do, and ends with a closed channel.
-func pace(ctx context.Context, rate int, due chan<- time.Time, t *tally) {
+func pace(ctx context.Context, rate float64, due chan<- time.Time, t *tally) {
 	defer close(due)
 	began := time.Now()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for sent := 0; ; {
-		for want := int(time.Since(began).Seconds() * float64(rate)); sent < want; sent++ {
+		for want := int(time.Since(began).Seconds() * rate); sent < want; sent++ {
 			select {
 			case due <- time.Now():
 			default:
