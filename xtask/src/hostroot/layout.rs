@@ -86,6 +86,15 @@ const PASSABLE: &[&str] = &["nginx", "extension", "proxy", "redirect", "dir_auth
 /// Files that a machine has of its own.
 const MACHINES_OWN: &[&str] = &["/etc/passwd", "/etc/group", "/etc/os-release"];
 
+/// What makes units of start scripts; gone from systemd 260 on.
+const START_SCRIPTS: &str = "/usr/lib/systemd/system-generators/systemd-sysv-generator";
+
+/// The unit that it would make of the panel's script.
+const NGINX_UNIT: &str = "[Unit]\nAfter=network.target\n\n[Service]\nType=forking\n\
+                          ExecStart=/etc/init.d/nginx start\nExecStop=/etc/init.d/nginx stop\n\
+                          KillMode=process\nGuessMainPID=no\nRemainAfterExit=yes\n\n\
+                          [Install]\nWantedBy=multi-user.target\n";
+
 /// Lays the panel out on the file system of a machine that is to be booted from it: its root is `/`
 /// there, its sites listen on port 80, and the panel's script starts nginx at boot.
 pub(crate) fn write_machine(info: &HostRootInfo) -> Result<()> {
@@ -98,6 +107,10 @@ pub(crate) fn write_machine(info: &HostRootInfo) -> Result<()> {
         }
         _ => {}
     }
+    if !at(START_SCRIPTS).exists() {
+        return write_file(&at("/etc/systemd/system/nginx.service"), NGINX_UNIT, 0o644)
+            .and_then(|()| link_unit(&at("/etc/systemd/system/multi-user.target.wants")));
+    }
     for level in 2..=5 {
         let folder = at(&format!("/etc/rc{level}.d"));
         folders(&folder)?;
@@ -107,6 +120,13 @@ pub(crate) fn write_machine(info: &HostRootInfo) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Has nginx's unit started at boot.
+fn link_unit(wants: &Path) -> Result<()> {
+    folders(wants)?;
+    let start = wants.join("nginx.service");
+    if start.is_symlink() { Ok(()) } else { link(Path::new("../nginx.service"), &start) }
 }
 
 /// Writes everything below the root.

@@ -50,7 +50,7 @@ impl Host {
         let binary = PLACES.iter().map(PathBuf::from).find(|place| place.is_file());
         let nginx = Nginx {
             binary: binary.ok_or("nginx is not installed")?,
-            prefix: dir.path().to_owned(),
+            prefix: Some(dir.path().to_owned()),
             main_file,
             pid_file: dir.path().join("nginx.pid"),
             http_folder: dir.path().to_owned(),

@@ -2,9 +2,13 @@
 //! that may talk to it and do nothing else, the file of who is trusted. Everything may be done
 //! again; what a person has changed in the file of trust stays.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -57,7 +61,8 @@ WantedBy=multi-user.target
 }
 pub(super) use root_unit;
 
-/// It needs root for units, releases and nginx's files.
+/// It needs root for units, releases and nginx's files. The worker's folders are there once it is
+/// ready, and not sooner: systemd starts no unit that may write to a folder which is missing.
 const HELPER_TEXT: &str = root_unit!(
     "# Written by guanka; an edit here is lost at the next update.
 [Unit]
@@ -65,7 +70,7 @@ Description=guanka agent: the half that is root
 Documentation=man:systemd.service(5)
 
 [Service]
-Type=exec
+Type=notify
 ExecStart=/opt/guanka/bin/guanka agent --root / --helper
 Restart=always
 RestartSec=1
@@ -288,6 +293,23 @@ pub fn make_worker_folders(host: &HostRoot, worker: Option<WorkerUser>) -> io::R
     Ok(())
 }
 
+/// Tells the system's manager, where it asked to be told, that this process is ready.
+pub fn tell_ready() -> io::Result<()> {
+    match std::env::var_os("NOTIFY_SOCKET") {
+        Some(name) => tell(name.as_bytes(), b"READY=1"),
+        None => Ok(()),
+    }
+}
+
+/// Sends a manager's socket a text; `@` begins a name that is no file's.
+fn tell(name: &[u8], text: &[u8]) -> io::Result<()> {
+    let address = match name.strip_prefix(b"@") {
+        Some(hidden) => SocketAddr::from_abstract_name(hidden)?,
+        None => SocketAddr::from_pathname(OsStr::from_bytes(name))?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(text, &address).map(|_| ())
+}
+
 /// Gives the helper's socket to the worker alone.
 pub fn give_helper_socket(socket: &Path, worker: Option<WorkerUser>) -> io::Result<()> {
     let Some(WorkerUser { uid, .. }) = worker else { return Ok(()) };
@@ -365,7 +387,13 @@ pub fn give_socket(host: &HostRoot, socket: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HELPER_TEXT, WORKER_TEXT, plain_key};
+    use std::fs;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    use std::time::Duration;
+
+    use super::{HELPER_TEXT, WORKER_TEXT, plain_key, tell};
 
     #[test]
     fn a_key_is_two_plain_words_or_refused() {
@@ -384,12 +412,35 @@ mod tests {
     }
 
     #[test]
+    fn a_manager_is_told_at_a_file_and_at_a_name_that_is_none() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("notify");
+        let hidden = format!("guanka-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&hidden).expect("a name");
+        for (socket, name) in [
+            (UnixDatagram::bind(&file).expect("bound"), file.display().to_string()),
+            (UnixDatagram::bind_addr(&address).expect("bound"), format!("@{hidden}")),
+        ] {
+            socket.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
+            tell(name.as_bytes(), b"READY=1").expect("told");
+            let mut found = [0; 16];
+            let length = socket.recv(&mut found).expect("a text");
+            assert_eq!(&found[..length], b"READY=1");
+        }
+        fs::remove_file(&file).expect("removed");
+        tell(file.as_os_str().as_bytes(), b"READY=1").expect_err("nobody is there");
+    }
+
+    #[test]
     fn the_units_read_back_without_a_problem() {
         for (text, half) in [(HELPER_TEXT, "--helper"), (WORKER_TEXT, "--worker")] {
             let (unit, problems) = guanka_parse::systemd::read(("a", "a", text), &[]);
             assert!(problems.is_empty(), "{problems:?}");
             let start = unit.last("Service", "ExecStart").map(|entry| entry.value.clone());
             assert_eq!(start, Some(format!("/opt/guanka/bin/guanka agent --root / {half}")));
+            let kind = unit.last("Service", "Type").map(|entry| entry.value.clone());
+            let wanted = if half == "--helper" { "notify" } else { "exec" };
+            assert_eq!(kind.as_deref(), Some(wanted), "the worker waits for the helper's folders");
         }
     }
 }

@@ -42,8 +42,9 @@ const LOG_TAIL_LINES: usize = 5;
 pub struct Nginx {
     /// The program.
     pub binary: PathBuf,
-    /// The folder that relative paths start from.
-    pub prefix: PathBuf,
+    /// The folder that relative paths start from; `None` where it is the program's own, as it is
+    /// for distributions: their modules are loaded from it and lie beside no configuration.
+    pub prefix: Option<PathBuf>,
     /// The main file.
     pub main_file: PathBuf,
     /// The master's pid file.
@@ -92,7 +93,7 @@ impl Nginx {
                 binary: prefix.join("sbin/nginx"),
                 pid_file: prefix.join("logs/nginx.pid"),
                 error_log: prefix.join("logs/error.log"),
-                prefix,
+                prefix: Some(prefix),
                 main_file: panel,
                 extension_folder: vhost.is_dir().then(|| vhost.join("extension")),
                 http_folder: vhost,
@@ -104,7 +105,7 @@ impl Nginx {
         let own = host.at("/usr/sbin/nginx");
         let found = Self {
             binary: if own.is_file() { own } else { PathBuf::from("nginx") },
-            prefix: host.at("/etc/nginx"),
+            prefix: None,
             pid_file: host.at("/run/nginx.pid"),
             error_log: host.at("/var/log/nginx/error.log"),
             http_folder: host.at("/etc/nginx/conf.d"),
@@ -143,7 +144,8 @@ impl Nginx {
         let mut load =
             |name: &str| fs::read(place(name)).map_err(|_| Reason::NotReadable(name.to_owned()));
         let mut list = |pattern: &str| matching(&place(pattern));
-        let prefix = self.main_file.parent().unwrap_or(&self.prefix).to_string_lossy();
+        // Includes start from the main file's folder, whatever the prefix is.
+        let prefix = self.main_file.parent().unwrap_or(Path::new("/")).to_string_lossy();
         let file = file.to_string_lossy();
         guanka_parse::nginx::read(&file, &prefix, &mut load, &mut list).0
     }
@@ -206,7 +208,10 @@ impl Nginx {
         if self.version.is_some_and(|v| v >= (1, 19, 5)) {
             command.args(["-e", "stderr"]);
         }
-        command.arg("-p").arg(&self.prefix).arg("-c").arg(&self.main_file).args(args);
+        if let Some(prefix) = &self.prefix {
+            command.arg("-p").arg(prefix);
+        }
+        command.arg("-c").arg(&self.main_file).args(args);
         let output = process::run(&mut command, COMMAND_LIMIT).map_err(|e| e.to_string())?;
         if output.is_success() { Ok(()) } else { Err(output.stderr.trim().to_owned()) }
     }

@@ -14,6 +14,7 @@ use super::control::{Nginx, Turnover};
 use super::drift;
 use super::pending::{self, Pending};
 use super::share::{self, ShareError};
+use super::site;
 use super::wiring::{self, PlannedFile, Readers, Wiring};
 use crate::files;
 use crate::hostroot::HostRoot;
@@ -180,6 +181,10 @@ pub fn remove(host: &HostRoot, service: &ServiceName) -> Result<Applied, Install
     }
     let second = apply(host, &nginx, &rest, Red::Stops)?;
     drift::forget_record(host, service).map_err(io_at(&state))?;
+    if let (None, Some(own)) = (&nginx.extension_folder, site::own_file(host, service).parent()) {
+        // Best effort: somebody may have put a file of theirs into it.
+        let _ = fs::remove_dir(own);
+    }
     Ok(match (first, second) {
         (Applied::Unchanged, other) | (other, Applied::Unchanged) => other,
         (Applied::Reloaded { mut files, .. }, Applied::Reloaded { files: more, turnover }) => {
@@ -326,7 +331,7 @@ fn without_pieces(
     service: &ServiceName,
 ) -> Result<Vec<Change>, InstallError> {
     let Some(folder) = &nginx.extension_folder else {
-        let own = host.at("/etc/nginx/guanka").join(format!("{service}.conf"));
+        let own = site::own_file(host, service);
         return Ok(if wiring::is_of(&own, service) {
             vec![Change::removal(own)]
         } else {

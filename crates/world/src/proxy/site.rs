@@ -298,15 +298,22 @@ fn with_include<'a>(
             (dir.clone(), format!("include {}/*.conf;", dir.display()))
         }
         None => {
-            let wanted = host.at("/etc/nginx/guanka").join(format!("{service}.conf"));
+            // A pattern: the line stands there before guanka's file does, and after it.
+            let own = own_file(host, service);
+            let wanted = own.with_file_name("*.conf");
             let is_it = |text: &String| Path::new(text) == wanted;
             if let Some(server) = servers.iter().find(|s| includes(s).any(is_it)) {
-                return Ok((server, wanted, Place::Own));
+                return Ok((server, own, Place::Own));
             }
             (wanted.clone(), format!("include {};", wanted.display()))
         }
     };
     Err(SiteError::NoInclude { file: file.to_owned(), wanted, line })
+}
+
+/// Returns guanka's file for a service's site on a host without a panel.
+pub(super) fn own_file(host: &HostRoot, service: &ServiceName) -> PathBuf {
+    host.at("/etc/nginx/guanka").join(service.to_string()).join("guanka.conf")
 }
 
 /// Returns the patterns that a server block includes.

@@ -141,5 +141,5 @@ fn a_host_without_a_panel_is_told_the_line_to_add() {
     write(dir.path(), site, &text);
     let found = find_in(dir.path()).expect("found");
     assert_eq!(found.form, LocationForm::Prefix);
-    assert!(found.extension.ends_with("etc/nginx/guanka/shop.prod.conf"));
+    assert!(found.extension.ends_with("etc/nginx/guanka/shop.prod/guanka.conf"));
 }

@@ -3,6 +3,7 @@
 mod closed;
 mod doors;
 mod nginx;
+mod plain;
 mod root;
 mod sites;
 mod streams;

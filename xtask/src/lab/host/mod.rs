@@ -9,6 +9,7 @@ mod ground;
 mod life;
 mod logs;
 mod newest;
+mod plain;
 mod programs;
 mod pypi;
 mod reach;
@@ -104,7 +105,7 @@ pub(crate) fn run_programs(repository: &Path) -> Result<()> {
 pub(crate) fn run_newest(repository: &Path) -> Result<()> {
     let shape = Shape { suite: Suite::Sid, manager: "systemd" };
     let mut ground = Ground::open(repository, shape)?;
-    let cases: Vec<Case> = [newest::CASES, &[ADD], newest::LIFE].concat();
+    let cases: Vec<Case> = [newest::CASES, &[ADD], newest::LIFE, plain::CASES].concat();
     try_all("lab newest", &mut ground, &cases)
 }
 

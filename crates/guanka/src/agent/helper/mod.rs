@@ -48,6 +48,8 @@ pub(super) fn serve(host: HostRoot, with: Worker) -> io::Result<()> {
         watch::start(&helper);
         Ok(helper)
     });
+    // Tried once at least: the folders that the worker's unit asks for are there, or cannot be.
+    own_unit::tell_ready()?;
     if matches!(with, Worker::Started) {
         keeping::keep_worker(of_worker, worker)?;
     }
