@@ -13,7 +13,7 @@ use guanka_core::say::Said;
 use serde::{Deserialize, Serialize};
 
 use super::install::{self, Applied};
-use super::site::SiteError;
+use super::site_error::SiteError;
 use super::wiring::{self, Wiring, WiringError};
 use crate::files;
 use crate::hash;

@@ -15,6 +15,7 @@ mod render;
 mod request_path;
 pub mod share;
 mod site;
+mod site_error;
 mod text;
 mod wiring;
 
@@ -25,7 +26,8 @@ pub use install::{Applied, InstallError, install, ready, recover, remove};
 pub use listen::{First, Listen, Over};
 pub use reach::{Way, ways};
 pub use render::{Intent, Key, LOG_FIELDS, NONCE_HEADER};
-pub use site::{Consent, LocationForm, SiteError, SiteLog};
+pub use site::{Consent, LocationForm, SiteLog};
+pub use site_error::SiteError;
 pub use wiring::{
     PlannedFile, Readers, Wiring, WiringError, access_log_of, access_log_planned, passwords, plan,
     plan_with, reopen_logs, services,
