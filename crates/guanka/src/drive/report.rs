@@ -280,7 +280,23 @@ fn traffic(rollout: &Rollout, records: &[Record]) -> Said {
             _ => None,
         })
         .max();
-    match (most, &rollout.state) {
+    let has_failed = |record: &Record| matches!(record.event, Event::ShareFailed { .. });
+    seen_by_users(&rollout.state, most, records.iter().any(has_failed))
+}
+
+/// Says it by the greatest share that was proven. One that was set and not proven may have been in
+/// force all the same.
+fn seen_by_users(state: &State, most: Option<SharePercent>, has_failed: bool) -> Said {
+    match (most, state) {
+        (_, State::RollbackFailed { .. }) => Said::new(
+            "退回稳定版本未能确认:用 `guanka status` 查看请求去向",
+            "going back to the stable release could not be confirmed: `guanka status` shows where \
+             requests go",
+        ),
+        (None | Some(SharePercent::NONE), _) if has_failed => Said::new(
+            "有一次流量份额未能确认:可能有少量请求到过新版本",
+            "a share could not be confirmed: some requests may have reached the new release",
+        ),
         (None | Some(SharePercent::NONE), _) => Said::new(
             "未受影响:稳定版本一直承接全部请求",
             "untouched: the stable release served every request the whole time",
@@ -335,5 +351,32 @@ const fn code_of(ending: Ending) -> &'static str {
         Ending::NeedsHuman => "needs_human",
         Ending::NotProven => "not_proven",
         Ending::Cancelled => "cancelled",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guanka_core::quantity::SharePercent;
+    use guanka_core::rollout::spec::HostName;
+    use guanka_core::rollout::state::{Cause, State};
+
+    use super::seen_by_users;
+
+    #[test]
+    fn users_are_called_untouched_only_where_no_share_was_ever_set() {
+        let cause = Cause::ShareFailed(HostName("web-1".to_owned()));
+        let back = State::RolledBack { cause: cause.clone() };
+        let untouched = seen_by_users(&back, None, false);
+        assert!(untouched.en.contains("untouched"), "{untouched:?}");
+        for (state, most, says) in [
+            (&back, None, "may have reached"),
+            (&back, Some(SharePercent::NONE), "may have reached"),
+            (&State::RollbackFailed { cause: cause.clone() }, None, "could not be confirmed"),
+            (&State::RollbackFailed { cause }, Some(SharePercent::ALL), "could not be confirmed"),
+            (&back, Some(SharePercent::ALL), "at most 100 %"),
+        ] {
+            let said = seen_by_users(state, most, true);
+            assert!(said.en.contains(says) && !said.en.contains("untouched"), "{said:?}");
+        }
     }
 }
