@@ -197,7 +197,13 @@ impl Ground {
         let master: u32 = text.trim().parse().context("nginx.pid holds a number")?;
         let path = format!("/proc/{master}/task/{master}/children");
         let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-        Ok(text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+        // The loader of a cache ends by itself a minute after it was started.
+        let is_worker = |pid: &u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.starts_with(b"nginx: worker")
+        };
+        let children = text.split_whitespace().filter_map(|pid| pid.parse().ok());
+        Ok(children.filter(is_worker).collect())
     }
 }
 

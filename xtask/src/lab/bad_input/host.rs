@@ -68,7 +68,7 @@ fn no_root(ground: &mut Ground) -> Result<Outcome> {
         code: "GK1201",
         both: vec![root],
         zh: "正在联系",
-        en: "No such file",
+        en: "no such file",
         ..Expected::default()
     };
     ground.refuses(&["ship"], &expected)?;
