@@ -29,10 +29,10 @@ use ground::{Ground, NoMachine, Shape};
 /// A case: what it shows, and the trial.
 type Case = (&'static str, fn(&mut Ground) -> Result<()>);
 
-/// Runs every case where a machine can be booted; else says why not. For the suite, which must run
-/// for everybody.
+/// Runs the cases of one life where a machine can be booted; else says why not. For the suite, which
+/// must run for everybody and has no minutes for slow requests.
 pub(crate) fn run_where_possible(repository: &Path) -> Result<()> {
-    match run(repository) {
+    match life_of_a_host(repository, &[]) {
         Err(error) if error.is::<NoMachine>() => {
             println!("lab host: skipped: {error:#}");
             Ok(())
@@ -43,14 +43,16 @@ pub(crate) fn run_where_possible(repository: &Path) -> Result<()> {
 
 /// Runs every case; the last line says how many held.
 pub(crate) fn run(repository: &Path) -> Result<()> {
+    life_of_a_host(repository, slow::CASES)?;
+    slow_under("supervisor", repository)
+}
+
+fn life_of_a_host(repository: &Path, slow: &[Case]) -> Result<()> {
     let shape = Shape { suite: Suite::Bookworm, manager: "systemd" };
     let mut ground = Ground::open(repository, shape)?;
     let cases: Vec<Case> =
-        [reach::CASES, life::CASES, drift::CASES, arms::CASES, slow::CASES, sandbox::CASES]
-            .concat();
-    try_all("lab host", &mut ground, &cases)?;
-    drop(ground);
-    slow_under("supervisor", repository)
+        [reach::CASES, life::CASES, drift::CASES, arms::CASES, slow, sandbox::CASES].concat();
+    try_all("lab host", &mut ground, &cases)
 }
 
 /// Runs the cases about slow requests alone, under both managers.
