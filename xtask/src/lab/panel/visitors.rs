@@ -219,6 +219,8 @@ fn answer(stream: &mut TcpStream) -> io::Result<(u16, bool)> {
         }
         let read = match stream.read(&mut piece) {
             Ok(read) if read > 0 && bytes.len() <= ANSWER_MAX => read,
+            // This process was stopped and goes on: nobody cut anything.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             // An answer that had begun was cut, however that shows.
             other if !bytes.is_empty() => {
                 let text = format!("an answer cut after {} bytes: {other:?}", bytes.len());
