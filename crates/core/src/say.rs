@@ -46,6 +46,12 @@ impl Text {
     }
 }
 
+impl From<Text> for Said {
+    fn from(text: Text) -> Self {
+        text.said()
+    }
+}
+
 impl Said {
     /// Builds a pair: Chinese first, as everywhere in guanka.
     pub fn new(zh: impl Into<String>, en: impl Into<String>) -> Self {

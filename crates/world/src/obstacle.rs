@@ -23,6 +23,18 @@ impl fmt::Display for AtPath {
 /// The display says it all: a source would say it a second time.
 impl std::error::Error for AtPath {}
 
+/// An error with its own sentence.
+#[derive(Debug)]
+struct Saying(Said);
+
+impl fmt::Display for Saying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.en)
+    }
+}
+
+impl std::error::Error for Saying {}
+
 impl AtPath {
     fn said(&self) -> Said {
         let (path, why) = (self.path.display(), words(&self.source));
@@ -39,6 +51,11 @@ pub fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     }
 }
 
+/// Builds an error of a kind that keeps its sentence in both languages.
+pub fn saying(kind: ErrorKind, words: Said) -> io::Error {
+    io::Error::new(kind, Saying(words))
+}
+
 /// Returns an error's sentence: with its path, where it has one.
 pub fn said(error: &io::Error) -> Said {
     found(error).map_or_else(|| words(error), AtPath::said)
@@ -51,6 +68,9 @@ fn found(error: &io::Error) -> Option<&AtPath> {
 /// Returns the reason without the path; what people meet seldom stays in the system's words.
 pub fn words(error: &io::Error) -> Said {
     let error = found(error).map_or(error, |own| &own.source);
+    if let Some(Saying(own)) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return own.clone();
+    }
     let (zh, en) = match error.kind() {
         ErrorKind::StorageFull => ("磁盘空间不足", "no space left on the disk"),
         ErrorKind::QuotaExceeded => ("磁盘配额已用完", "the disk quota is used up"),
@@ -74,7 +94,9 @@ mod tests {
     use std::io::{Error, ErrorKind};
     use std::path::Path;
 
-    use super::{at, said, words};
+    use guanka_core::say::Said;
+
+    use super::{at, said, saying, words};
 
     #[test]
     fn a_full_and_a_read_only_disk_are_told_in_both_languages_with_one_path() {
@@ -92,5 +114,14 @@ mod tests {
         }
         let own = Error::new(ErrorKind::NotFound, "useradd made no user");
         assert_eq!(said(&own).en, "useradd made no user");
+    }
+
+    #[test]
+    fn an_error_with_its_own_sentence_keeps_both_languages_and_its_kind() {
+        let own = Said::new("正忙", "busy");
+        let error = saying(ErrorKind::ResourceBusy, own.clone());
+        assert_eq!((said(&error), error.kind()), (own.clone(), ErrorKind::ResourceBusy));
+        assert_eq!(error.to_string(), own.en);
+        assert_eq!(said(&at(Path::new("/a"))(error)).zh, "/a:正忙");
     }
 }

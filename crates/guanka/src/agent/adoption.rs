@@ -21,8 +21,8 @@ use guanka_world::proxy::{self, Consent};
 use guanka_world::transport::wire::{Answer, HostChange};
 
 use super::arms::{self, ArmCommand};
-use super::hands::{UNFIT, why};
-use super::refusal::{could_not, refused};
+use super::hands::{UNFIT, said};
+use super::refusal::{NOT_CONFIGURED, could_not, refused};
 
 use super::jobs::Progress;
 use super::service::Service;
@@ -116,7 +116,7 @@ pub(super) fn adopt(
     let none = on_disk(ARM.other(), SharePercent::NONE);
     let proven = match share::prove(agent, service, none) {
         Ok(proven) if proven.contains_key(&ARM) => Ok(()),
-        Ok(_) => Err(format!("{ARM} did not answer")),
+        Ok(_) => Err(share::unanswered(ARM)),
         Err(cause) => Err(cause),
     };
     let ended = match proven {
@@ -138,7 +138,7 @@ fn answers_already(
     wanted: &Wanted,
     consent: Consent,
 ) -> Result<(), Answer> {
-    let settings = service.settings().ok_or_else(|| refused(not_configured()))?;
+    let settings = service.settings().ok_or_else(|| refused(NOT_CONFIGURED.said()))?;
     let declared = &settings.declared;
     let plan = Verb::PlanAdoption {
         service: service.name.clone(),
@@ -190,7 +190,7 @@ fn hand_back(
     if seen.phase == Phase::HandedBack {
         return Ok(());
     }
-    let settings = service.settings().ok_or_else(|| refused(not_configured()))?;
+    let settings = service.settings().ok_or_else(|| refused(NOT_CONFIGURED.said()))?;
     let declared = &settings.declared;
     if matches!(seen.phase, Phase::Retired { .. }) {
         if !seen.runs || matches!(seen.phase, Phase::Retired { is_ended: false, .. }) {
@@ -219,9 +219,9 @@ fn free_its_port(
     let command = |arm| ArmCommand { host: host.clone(), seq: 0, arm, epoch };
     let green = ARM.other();
     if proxy::share::read(&agent.host, &service.name) != Some(on_disk(green, SharePercent::ALL)) {
-        let view = agent.hands.view(&service.name).map_err(|why| could_not(&why))?;
+        let view = agent.hands.view(&service.name).map_err(could_not)?;
         let release = view.arms.get(&ARM).and_then(|arm| arm.release.clone());
-        let release = release.ok_or_else(|| refused(not_configured()))?;
+        let release = release.ok_or_else(|| refused(NOT_CONFIGURED.said()))?;
         match arms::start(agent, service, &command(green), &release, progress) {
             Ok(Event::ArmReady { .. }) => {}
             _ => return Err(refused(Said::new("green 没有就绪", "green did not become ready"))),
@@ -230,27 +230,27 @@ fn free_its_port(
         let order = ShareOrder { seq: 0, candidate: green, share, hold: Hold::Lasting };
         match share::set(agent, service, &host, epoch, order) {
             Ok(Event::ShareSet { .. }) => {}
-            Ok(_) => return Err(refused(not_proven("green did not answer"))),
+            Ok(_) => return Err(refused(not_proven(&share::unanswered(green)))),
             Err(cause) => return Err(refused(not_proven(&cause))),
         }
     }
-    share::keep(agent, service, epoch, green).map_err(|why| could_not(&why))?;
+    share::keep(agent, service, epoch, green).map_err(could_not)?;
     arms::drain(agent, service, declared, ARM, progress);
     let stop = Verb::StopArm { service: service.name.clone(), epoch, arm: ARM };
     match agent.hands.ask(&stop) {
         Ok(Reply::Done) => Ok(()),
         Ok(Reply::Answer(answer)) => Err(*answer),
         Ok(_) => Err(could_not(UNFIT)),
-        Err(error) => Err(could_not(&error.to_string())),
+        Err(error) => Err(could_not(&error)),
     }
 }
 
 fn seen(agent: &Agent, service: &Service) -> Result<Option<AdoptionSeen>, Answer> {
     match agent.hands.ask(&Verb::Adoption { service: service.name.clone() }) {
         Ok(Reply::Adoption(seen)) => Ok(seen),
-        Ok(Reply::Answer(answer)) => Err(could_not(&why(&answer))),
+        Ok(Reply::Answer(answer)) => Err(could_not(said(*answer))),
         Ok(_) => Err(could_not(UNFIT)),
-        Err(error) => Err(could_not(&error.to_string())),
+        Err(error) => Err(could_not(&error)),
     }
 }
 
@@ -284,10 +284,9 @@ pub(super) fn not_adopted(service: &ServiceName) -> Said {
     )
 }
 
-pub(super) fn not_configured() -> Said {
-    Said::new("服务尚未配置", "the service is not configured")
-}
-
-fn not_proven(why: &str) -> Said {
-    Said::new(format!("经 nginx 的验证没有通过:{why}"), format!("not proven through nginx: {why}"))
+fn not_proven(why: &Said) -> Said {
+    Said::new(
+        format!("经 nginx 的验证没有通过:{}", why.zh),
+        format!("not proven through nginx: {}", why.en),
+    )
 }

@@ -8,7 +8,7 @@ use guanka_core::facts::declared::Proxy;
 use guanka_core::facts::release::Manifest;
 use guanka_core::name::ServiceName;
 use guanka_core::rollout::desired::Drift;
-use guanka_core::say::Said;
+use guanka_core::say::{Said, Text};
 use guanka_world::managers::{ArmStatus, spec};
 use guanka_world::store::StoreError;
 use guanka_world::transport::server::Session;
@@ -18,11 +18,16 @@ use guanka_world::transport::wire::{
 use guanka_world::{clock, files, process, prove, proxy};
 
 use super::hands::UNFIT;
-use super::refusal::{could_not, fenced, no_file, refused, stopped};
+use super::refusal::{NO_PORTS, could_not, fenced, no_file, refused, stopped};
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
 use super::verb::{Reply, Verb};
 use super::{adoption, effects, lease, liveness};
+
+const WRONG_WAY: Text = Text {
+    zh: "这个请求会改动服务,却被当作只读请求处理",
+    en: "this request changes something and came the wrong way",
+};
 
 /// Answers one request.
 pub(super) fn answer(agent: &Arc<Agent>, request: Request, session: &mut Session<'_>) -> Answer {
@@ -141,7 +146,7 @@ fn look(agent: &Arc<Agent>, request: Request) -> Answer {
             stored.map_or_else(|error| no_file(&error), |()| Answer::Done)
         }
         Request::ReadReport { service, number } => read_report(agent, &service, number),
-        _ => could_not("this request changes something and came the wrong way"),
+        _ => could_not(WRONG_WAY),
     }
 }
 
@@ -164,7 +169,7 @@ fn hello(agent: &Agent, protocol: u32) -> Answer {
             arch: guanka_world::build::host_arch().to_owned(),
             clock,
         },
-        Err(error) => could_not(&error.to_string()),
+        Err(error) => could_not(&error),
     }
 }
 
@@ -188,7 +193,7 @@ fn stage(
 ) -> Answer {
     let mut files = match session.files() {
         Ok(files) => files,
-        Err(error) => return could_not(&error.to_string()),
+        Err(error) => return could_not(&error),
     };
     let answer = if lease::allows(&agent.service(service), epoch) {
         agent.hands.stage((service, epoch), manifest, &mut files)
@@ -198,7 +203,7 @@ fn stage(
     // What follows the request is read all the same: the next one stands behind it.
     match files.pass(manifest.files.len()) {
         Ok(()) => answer,
-        Err(error) => could_not(&error.to_string()),
+        Err(error) => could_not(&error),
     }
 }
 
@@ -222,20 +227,20 @@ fn remove(agent: &Agent, service: &Service, epoch: u64) -> Answer {
     }
     let gone = files::remove_tree(&agent.host.worker_service(&service.name));
     agent.forget(&service.name);
-    gone.map_or_else(|error| could_not(&error.to_string()), |()| Answer::Done)
+    gone.map_or_else(|error| could_not(&error), |()| Answer::Done)
 }
 
 /// Proves that what is closed to the outside is closed, whoever else's site leads to an arm.
 fn closed(agent: &Agent, service: &Service, proxy: &Proxy) -> Answer {
-    let Some(ports) = service.ports() else { return could_not("the service has no ports") };
+    let Some(ports) = service.ports() else { return could_not(NO_PORTS) };
     let ways = match agent.hands.ask(&Verb::Ways { service: service.name.clone() }) {
         Ok(Reply::Ways(ways)) => ways,
         Ok(_) => return could_not(UNFIT),
-        Err(error) => return could_not(&error.to_string()),
+        Err(error) => return could_not(&error),
     };
     let nonce = match prove::Nonce::fresh() {
         Ok(nonce) => nonce,
-        Err(error) => return could_not(&error.to_string()),
+        Err(error) => return could_not(&error),
     };
     // Known as ours before the first question, so that none counts as a user's.
     lock(&service.log).ours.insert(nonce.as_str().to_owned());
@@ -259,7 +264,7 @@ fn observe(agent: &Agent, name: &ServiceName) -> Answer {
     let service = agent.service(name);
     let view = match agent.hands.view(name) {
         Ok(view) => view,
-        Err(why) => return could_not(&why),
+        Err(why) => return could_not(why),
     };
     service.place(&view);
     let liveness = service.settings().map(|s| s.declared.process.liveness.clone());

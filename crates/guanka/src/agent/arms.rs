@@ -9,11 +9,11 @@ use guanka_core::rollout::spec::HostName;
 use guanka_core::say::Said;
 use guanka_world::managers::ArmStatus;
 use guanka_world::transport::wire::Answer;
-use guanka_world::{clock, ports, probe};
+use guanka_world::{clock, obstacle, ports, probe};
 
-use super::hands::UNFIT;
+use super::hands::{UNFIT, said};
 use super::jobs::Progress;
-use super::refusal::could_not;
+use super::refusal::{NOT_CONFIGURED, could_not};
 use super::service::Service;
 use super::stores::{Agent, lock};
 use super::verb::{Reply, Verb};
@@ -54,11 +54,11 @@ pub(super) fn start(
         Ok(Reply::Fault(fault)) => return Ok(failed(fault)),
         Ok(Reply::Answer(answer)) => return Err(*answer),
         Ok(_) => return Err(could_not(UNFIT)),
-        Err(error) => return Err(could_not(&error.to_string())),
+        Err(error) => return Err(could_not(&error)),
     }
     service.look(agent);
     let Some((settings, allotted)) = service.settings().zip(service.ports()) else {
-        return Err(could_not("the service is not configured"));
+        return Err(could_not(NOT_CONFIGURED));
     };
     progress.say(Said::new(format!("等待 {arm} 就绪"), format!("waiting for {arm}")));
     let declared = &settings.declared;
@@ -117,16 +117,16 @@ pub(super) fn stop(
     service: &Service,
     command: &ArmCommand,
     progress: &Progress,
-) -> Result<Event, String> {
+) -> Result<Event, Said> {
     let ArmCommand { host, seq, arm, epoch } = command.clone();
-    let settings = service.settings().ok_or("the service is not configured")?;
+    let settings = service.settings().ok_or(NOT_CONFIGURED)?;
     let declared = &settings.declared;
     drain(agent, service, declared, arm, progress);
     match agent.hands.ask(&Verb::StopArm { service: service.name.clone(), epoch, arm }) {
         Ok(Reply::Done) => {}
-        Ok(Reply::Answer(answer)) => return Err(super::hands::why(&answer)),
-        Ok(_) => return Err(UNFIT.to_owned()),
-        Err(error) => return Err(error.to_string()),
+        Ok(Reply::Answer(answer)) => return Err(said(*answer)),
+        Ok(_) => return Err(UNFIT.said()),
+        Err(error) => return Err(obstacle::said(&error)),
     }
     lock(&service.health).forget(arm);
     service.look(agent);

@@ -10,6 +10,7 @@ use std::thread;
 use guanka_core::facts::declared::{BakeGate, Traffic};
 use guanka_core::name::{Arm, Route, ServiceName};
 use guanka_core::quantity::Millis;
+use guanka_core::say::{Said, Text};
 use guanka_core::signals::window::{Key, StatusClass, WINDOW, Window};
 use guanka_world::hostroot::HostRoot;
 use guanka_world::load::{self, AnswerSeen, Arrivals, LoadPlan, Outcome};
@@ -18,11 +19,16 @@ use guanka_world::{clock, files};
 use serde::{Deserialize, Serialize};
 
 use super::load::{idle_arm, requests, safe};
+use super::refusal::NOT_CONFIGURED;
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
+use crate::failure::because;
 
 /// How long the trickle goes on after the gate's time: the driver may be late to look.
 const BEYOND: Millis = Millis::from_secs(120);
+
+const NO_GATE: Text =
+    Text { zh: "服务没有设观察关卡", en: "the service has no bake gate" };
 
 /// A bake's traffic at work.
 pub(super) struct Trickle {
@@ -43,18 +49,18 @@ impl Drop for Trickle {
 }
 
 /// Begins the bake: from now on the candidate gets the declared requests.
-pub(super) fn begin(agent: &Agent, service: &Service) -> Result<(), String> {
-    let settings = service.settings().ok_or("the service is not configured")?;
-    let gate = settings.declared.gates.bake.as_ref().ok_or("the service has no bake gate")?;
+pub(super) fn begin(agent: &Agent, service: &Service) -> Result<(), Said> {
+    let settings = service.settings().ok_or(NOT_CONFIGURED)?;
+    let gate = settings.declared.gates.bake.as_ref().ok_or(NO_GATE)?;
     if !gate.traffic.contains(&Traffic::Synthetic) {
         return Ok(());
     }
     safe(&settings.declared, &gate.requests)?;
     let arm = idle_arm(agent, service)?;
     let until_ms = clock::now_ms() + gate.duration.0 + BEYOND.0;
-    let text = serde_json::to_vec(&Stored { arm, until_ms }).map_err(|e| e.to_string())?;
-    files::make_dir(&agent.host.worker_service(&service.name), 0o700).map_err(|e| e.to_string())?;
-    files::replace(&path(&agent.host, &service.name), &text, 0o600).map_err(|e| e.to_string())
+    let text = serde_json::to_vec(&Stored { arm, until_ms }).map_err(|e| because(&e))?;
+    files::make_dir(&agent.host.worker_service(&service.name), 0o700).map_err(|e| because(&e))?;
+    files::replace(&path(&agent.host, &service.name), &text, 0o600).map_err(|e| because(&e))
 }
 
 /// Ends the bake's traffic.

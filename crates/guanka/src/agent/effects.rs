@@ -6,7 +6,8 @@ use std::sync::Arc;
 use guanka_core::name::Digest;
 use guanka_core::rollout::effect::{Action, Effect, Lane};
 use guanka_core::rollout::event::Event;
-use guanka_core::say::Said;
+use guanka_core::say::{Said, Text};
+use guanka_world::obstacle;
 use guanka_world::transport::wire::Answer;
 
 use super::arms::ArmCommand;
@@ -17,6 +18,12 @@ use super::service::Service;
 use super::stores::{Agent, lock};
 use super::verb::{Reply, ShareOrder, Verb};
 use super::{arms, bake, lease, load, share};
+
+/// What is said of an effect that no host performs.
+const DRIVERS: Text = Text {
+    zh: "这一步由驱动者执行,不是主机的事",
+    en: "this is the driver's to do, not a host's",
+};
 
 /// Performs an effect, or gives the answer it already had.
 pub(super) fn perform(
@@ -40,7 +47,7 @@ pub(super) fn perform(
             }
         }
         Ok(None) => {}
-        Err(error) => return could_not(&error.to_string()),
+        Err(error) => return could_not(error.said()),
     }
     if is_older(service, &effect) {
         return fenced(effect.epoch);
@@ -84,8 +91,8 @@ fn work(
                 Ok(Reply::Fault(fault)) => {
                     Ok(Event::StageFailed { host: host.clone(), seq, fault })
                 }
-                Ok(_) => Err(UNFIT.to_owned()),
-                Err(error) => Err(error.to_string()),
+                Ok(_) => Err(UNFIT.said()),
+                Err(error) => Err(obstacle::said(&error)),
             }
         }
         Action::StartArm { host, arm } => {
@@ -111,11 +118,11 @@ fn work(
             let command = ArmCommand { host: host.clone(), seq, arm: *arm, epoch: effect.epoch };
             arms::stop(agent, service, &command, progress)
         }
-        _ => Err("this is the driver's to do, not a host's".to_owned()),
+        _ => Err(DRIVERS.said()),
     };
     match done {
         Ok(event) => Answer::Performed { event: Box::new(event) },
-        Err(why) => could_not(&why),
+        Err(why) => could_not(why),
     }
 }
 

@@ -12,10 +12,10 @@ use guanka_core::facts::release::Manifest;
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::Millis;
 use guanka_core::say::{Said, Text};
-use guanka_world::clock;
 use guanka_world::transport::client::Client;
 use guanka_world::transport::files::Files;
 use guanka_world::transport::wire::Answer;
+use guanka_world::{clock, obstacle};
 
 use super::refusal::{could_not, refused};
 use super::stores::Agent;
@@ -74,7 +74,7 @@ impl Hands {
                 other => Some(other),
             }
         });
-        asked.unwrap_or_else(|| Err(io::Error::new(io::ErrorKind::ResourceBusy, BUSY.en)))
+        asked.unwrap_or_else(|| Err(obstacle::saying(io::ErrorKind::ResourceBusy, BUSY.said())))
     }
 
     /// Asks for what only an answer to the driver can follow.
@@ -102,12 +102,12 @@ impl Hands {
     }
 
     /// Returns how a service stands.
-    pub(super) fn view(&self, service: &ServiceName) -> Result<View, String> {
+    pub(super) fn view(&self, service: &ServiceName) -> Result<View, Said> {
         match self.ask(&Verb::View { service: service.clone() }) {
             Ok(Reply::View(view)) => Ok(*view),
-            Ok(Reply::Answer(answer)) => Err(why(&answer)),
-            Ok(_) => Err(UNFIT.to_owned()),
-            Err(error) => Err(error.to_string()),
+            Ok(Reply::Answer(answer)) => Err(said(*answer)),
+            Ok(_) => Err(UNFIT.said()),
+            Err(error) => Err(obstacle::said(&error)),
         }
     }
 
@@ -124,7 +124,10 @@ const BUSY: Text = Text {
 };
 
 /// What is said of a reply that is none to its verb.
-pub(super) const UNFIT: &str = "the helper's reply does not fit: another version's helper runs";
+pub(super) const UNFIT: Text = Text {
+    zh: "agent 有 root 权限的那一半应答不符:运行的是另一版本",
+    en: "the helper's reply does not fit: another version's helper runs",
+};
 
 fn answer_of(reply: io::Result<Reply>) -> Answer {
     match reply {
@@ -132,7 +135,7 @@ fn answer_of(reply: io::Result<Reply>) -> Answer {
         Ok(Reply::Answer(answer)) => *answer,
         Ok(_) => could_not(UNFIT),
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => refused(BUSY.said()),
-        Err(error) => could_not(&format!("the agent's helper: {error}")),
+        Err(error) => could_not(of_helper(&error)),
     }
 }
 
@@ -140,16 +143,16 @@ fn answer_of(reply: io::Result<Reply>) -> Answer {
 pub(super) fn said(answer: Answer) -> Said {
     match answer {
         Answer::Failed { why, .. } => why,
-        _ => Said::new(UNFIT, UNFIT),
+        _ => UNFIT.said(),
     }
 }
 
-/// Returns the reason of a refusal as one text.
-pub(super) fn why(answer: &Answer) -> String {
-    match answer {
-        Answer::Failed { why, .. } => why.en.clone(),
-        _ => UNFIT.to_owned(),
-    }
+fn of_helper(error: &io::Error) -> Said {
+    let why = obstacle::said(error);
+    Said::new(
+        format!("agent 有 root 权限的那一半:{}", why.zh),
+        format!("the agent's helper: {}", why.en),
+    )
 }
 
 /// Ends the worker where the helper has gone.

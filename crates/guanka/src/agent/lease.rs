@@ -79,7 +79,7 @@ pub(super) fn take(
     // The helper keeps the highest epoch by itself: a journal that was lost does not begin anew.
     let known = match agent.hands.view(&service.name) {
         Ok(view) => view.epoch,
-        Err(why) => return Ok(could_not(&why)),
+        Err(why) => return Ok(could_not(why)),
     };
     let epoch = agent.journal().epoch(&service.name)?.max(known) + 1;
     agent.journal().raise_epoch(&service.name, epoch)?;

@@ -8,33 +8,36 @@ use guanka_core::gates::bystanders;
 use guanka_core::gates::guard::Fault;
 use guanka_core::name::{Arm, Route};
 use guanka_core::quantity::Millis;
-use guanka_core::say::Said;
+use guanka_core::say::{Said, Text};
 use guanka_core::signals::route::RouteTable;
 use guanka_core::signals::window::{WINDOW, Window};
 use guanka_world::load::{self, Arrivals, LoadPlan, Nonce, RequestSpec};
 use guanka_world::store::metrics::Source;
 use guanka_world::transport::wire::{Answer, FailedKind};
-use guanka_world::{clock, prove, proxy};
+use guanka_world::{clock, obstacle, prove, proxy};
 
 use super::jobs::Progress;
-use super::refusal::could_not;
+use super::refusal::{NO_PORTS, NOT_CONFIGURED, could_not};
 use super::service::{Service, Settings};
 use super::stores::{Agent, lock};
 
 /// The slice by which bursts are told from a drizzle.
 const SLICE: Millis = Millis::from_secs(10);
 
+const NO_GATE: Text =
+    Text { zh: "服务没有设压测关卡", en: "the service has no load gate" };
+
 /// Runs the load gate against the arm that gets no requests of users.
 pub(super) fn run(agent: &Agent, service: &Service, progress: &Progress) -> Answer {
     let Some(settings) = service.settings() else {
-        return could_not("the service is not configured");
+        return could_not(NOT_CONFIGURED);
     };
     let Some(gate) = &settings.declared.gates.load else {
-        return could_not("the service has no load gate");
+        return could_not(NO_GATE);
     };
     let plan = match plan(agent, service, &settings, gate) {
         Ok(plan) => plan,
-        Err(why) => return could_not(&why),
+        Err(why) => return could_not(why),
     };
     let rate = gate.rate;
     let whole = Millis(gate.duration.0);
@@ -116,12 +119,12 @@ fn plan(
     service: &Service,
     settings: &Settings,
     gate: &LoadGate,
-) -> Result<LoadPlan, String> {
+) -> Result<LoadPlan, Said> {
     let declared = &settings.declared;
     let arm = idle_arm(agent, service)?;
     safe(declared, &gate.requests)?;
-    let port = service.ports().ok_or("the service has no ports")?.of(arm);
-    let nonce = prove::Nonce::fresh().map_err(|error| error.to_string())?;
+    let port = service.ports().ok_or(NO_PORTS)?.of(arm);
+    let nonce = prove::Nonce::fresh().map_err(|error| obstacle::said(&error))?;
     lock(&service.log).ours.insert(nonce.as_str().to_owned());
     Ok(LoadPlan {
         target: ([127, 0, 0, 1], port).into(),
@@ -148,7 +151,7 @@ fn plan(
 }
 
 /// Returns the arm that no user's request goes to; load on any other would be load on users.
-pub(super) fn idle_arm(agent: &Agent, service: &Service) -> Result<Arm, String> {
+pub(super) fn idle_arm(agent: &Agent, service: &Service) -> Result<Arm, Said> {
     let green = proxy::share::read(&agent.host, &service.name).map(|share| share.get());
     let view = agent.hands.view(&service.name)?;
     let has = |arm: Arm| view.arms.get(&arm).is_some_and(|arm| arm.owns_port);
@@ -157,14 +160,17 @@ pub(super) fn idle_arm(agent: &Agent, service: &Service) -> Result<Arm, String> 
         Some(0) if has(Arm::Green) => Ok(Arm::Green),
         Some(0) if has(Arm::Blue) => Ok(Arm::Blue),
         Some(100) if has(Arm::Blue) => Ok(Arm::Blue),
-        Some(0 | 100) => Err("no idle arm runs".to_owned()),
-        Some(share) => Err(format!("both arms serve users: green has {share} %")),
-        None => Err("the share has never been installed".to_owned()),
+        Some(0 | 100) => Err(Said::new("空闲的臂没有运行", "no idle arm runs")),
+        Some(share) => Err(Said::new(
+            format!("两臂都在服务用户:green 占 {share} %"),
+            format!("both arms serve users: green has {share} %"),
+        )),
+        None => Err(Said::new("流量份额尚未安装", "the share has never been installed")),
     }
 }
 
 /// Returns an error for a request that production does not allow.
-pub(super) fn safe(declared: &Declared, requests: &[Wanted]) -> Result<(), String> {
+pub(super) fn safe(declared: &Declared, requests: &[Wanted]) -> Result<(), Said> {
     if !declared.env.production {
         return Ok(());
     }
@@ -174,7 +180,10 @@ pub(super) fn safe(declared: &Declared, requests: &[Wanted]) -> Result<(), Strin
         if !declared.env.safe_routes.contains(&route) {
             let Wanted { method, path, .. } = request;
             let env = declared.service.env();
-            return Err(format!("{method} {path} is not among env.{env}.safe_routes"));
+            return Err(Said::new(
+                format!("{method} {path} 不在 env.{env}.safe_routes 之中"),
+                format!("{method} {path} is not among env.{env}.safe_routes"),
+            ));
         }
     }
     Ok(())

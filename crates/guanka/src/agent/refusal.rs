@@ -1,6 +1,8 @@
 //! Answers that say no: with the reason, and what to do next.
 
-use guanka_core::say::Said;
+use std::io;
+
+use guanka_core::say::{Said, Text};
 use guanka_world::obstacle;
 use guanka_world::transport::wire::{Answer, FailedKind};
 
@@ -16,13 +18,49 @@ pub(super) fn fenced(epoch: u64) -> Answer {
     }
 }
 
+/// Why something was not done: whatever has both languages, so a bare text is none.
+pub(super) trait Reason {
+    /// Returns the sentence for people.
+    fn reason(self) -> Said;
+}
+
+impl Reason for Said {
+    fn reason(self) -> Said {
+        self
+    }
+}
+
+impl Reason for Text {
+    fn reason(self) -> Said {
+        self.said()
+    }
+}
+
+impl Reason for &io::Error {
+    fn reason(self) -> Said {
+        obstacle::said(self)
+    }
+}
+
+/// What is said before a service's settings came.
+pub(super) const NOT_CONFIGURED: Text =
+    Text { zh: "服务尚未配置", en: "the service is not configured" };
+
+/// What is said before a service's ports are allotted.
+pub(super) const NO_PORTS: Text =
+    Text { zh: "服务还没有分到端口", en: "the service has no ports" };
+
+/// What is said before a service stands behind nginx.
+pub(super) const NO_SHARE: Text =
+    Text { zh: "流量份额尚未安装", en: "no share is installed" };
+
 /// Builds the answer for what went wrong under way.
-pub(super) fn could_not(why: &str) -> Answer {
-    stopped(Said::new(why, why))
+pub(super) fn could_not(why: impl Reason) -> Answer {
+    stopped(why.reason())
 }
 
 /// Builds the answer for a file that could not be used under way.
-pub(super) fn no_file(error: &std::io::Error) -> Answer {
+pub(super) fn no_file(error: &io::Error) -> Answer {
     stopped(obstacle::said(error))
 }
 

@@ -9,16 +9,21 @@ use guanka_core::quantity::{Millis, SharePercent};
 use guanka_core::rollout::event::{Event, Fault};
 use guanka_core::rollout::share::on_disk;
 use guanka_core::rollout::spec::HostName;
+use guanka_core::say::{Said, Text};
 use guanka_world::prove::{self, Question};
-use guanka_world::proxy;
+use guanka_world::{obstacle, proxy};
 
-use super::hands::{UNFIT, why};
+use super::hands::{UNFIT, said};
+use super::refusal::{NO_PORTS, NO_SHARE, NOT_CONFIGURED};
 use super::service::Service;
 use super::stores::{Agent, lock};
 use super::verb::{Program, Reply, ShareOrder, Verb};
 
 /// How long the proof through nginx may take: two requests and their log lines.
 const PROOF_LIMIT: Millis = Millis::from_secs(5);
+
+const NO_LOG: Text =
+    Text { zh: "服务还没有访问日志", en: "the service has no access log" };
 
 /// Sets a share and proves it. On any doubt the share before is back.
 pub(super) fn set(
@@ -27,28 +32,28 @@ pub(super) fn set(
     host: &HostName,
     epoch: u64,
     order: ShareOrder,
-) -> Result<Event, String> {
+) -> Result<Event, Said> {
     let (name, seq) = (&service.name, order.seq);
     let failed = |fault: Fault| Event::ShareFailed { host: host.clone(), seq, fault };
     let verb = Verb::SetShare { service: name.clone(), epoch, order };
-    let before = match agent.hands.ask(&verb).map_err(|error| error.to_string())? {
+    let before = match agent.hands.ask(&verb).map_err(|error| obstacle::said(&error))? {
         Reply::Set { before } => before,
         Reply::Fault(fault) => return Ok(failed(fault)),
-        Reply::Answer(answer) => return Err(why(&answer)),
-        _ => return Err(UNFIT.to_owned()),
+        Reply::Answer(answer) => return Err(said(*answer)),
+        _ => return Err(UNFIT.said()),
     };
     match prove(agent, service, on_disk(order.candidate, order.share)) {
         Ok(proven) => {
             let proof = Verb::Proven { service: name.clone(), epoch, order };
-            agent.hands.ask(&proof).map_err(|error| error.to_string())?;
+            agent.hands.ask(&proof).map_err(|error| obstacle::said(&error))?;
             let serves = proven.get(&order.candidate).cloned();
             Ok(Event::ShareSet { host: host.clone(), seq, share: order.share, proven: serves })
         }
         Err(cause) => {
             // Going back to the stable arm stays in force even when it cannot be proven.
             let back = Verb::PutBack { service: name.clone(), epoch, order, before };
-            agent.hands.ask(&back).map_err(|error| error.to_string())?;
-            agent.note(name, "share-not-proven", serde_json::json!({ "cause": cause }));
+            agent.hands.ask(&back).map_err(|error| obstacle::said(&error))?;
+            agent.note(name, "share-not-proven", serde_json::json!({ "cause": cause.en }));
             Ok(failed(Fault::NotProven))
         }
     }
@@ -59,12 +64,12 @@ pub(super) fn prove(
     agent: &Agent,
     service: &Service,
     green: SharePercent,
-) -> Result<BTreeMap<Arm, Digest>, String> {
-    let settings = service.settings().ok_or("the service is not configured")?;
+) -> Result<BTreeMap<Arm, Digest>, Said> {
+    let settings = service.settings().ok_or(NOT_CONFIGURED)?;
     let declared = &settings.declared;
     let view = agent.hands.view(&service.name)?;
-    let ports = view.ports.ok_or("the service has no ports")?;
-    let access_log = view.access_log.clone().ok_or("the service has no access log")?;
+    let ports = view.ports.ok_or(NO_PORTS)?;
+    let access_log = view.access_log.clone().ok_or(NO_LOG)?;
     let programs = programs(agent, service)?;
     let expected = programs.iter().map(|(arm, program)| (*arm, program.expected.clone())).collect();
     let serving = |arm: Arm| -> io::Result<Option<(u32, Digest)>> {
@@ -88,7 +93,7 @@ pub(super) fn prove(
             limit: PROOF_LIMIT,
         },
     )
-    .map_err(|cause| cause.to_string())?;
+    .map_err(|cause| cause.said())?;
     log.ours.insert(proof.nonce.as_str().to_owned());
     let served = programs.into_iter().filter(|(arm, _)| proof.arms.contains_key(arm));
     Ok(served.map(|(arm, program)| (arm, program.release)).collect())
@@ -96,29 +101,29 @@ pub(super) fn prove(
 
 /// Returns the program of each arm. The helper looks: only root sees what another user's process
 /// runs.
-fn programs(agent: &Agent, service: &Service) -> Result<BTreeMap<Arm, Program>, String> {
+fn programs(agent: &Agent, service: &Service) -> Result<BTreeMap<Arm, Program>, Said> {
     match agent.hands.ask(&Verb::Programs { service: service.name.clone() }) {
         Ok(Reply::Programs(programs)) => Ok(programs),
-        Ok(Reply::Answer(answer)) => Err(why(&answer)),
-        Ok(_) => Err(UNFIT.to_owned()),
-        Err(error) => Err(error.to_string()),
+        Ok(Reply::Answer(answer)) => Err(said(*answer)),
+        Ok(_) => Err(UNFIT.said()),
+        Err(error) => Err(obstacle::said(&error)),
     }
 }
 
 /// Keeps a candidate as the stable arm: its lease ends, and the program is told.
-pub(super) fn keep(
-    agent: &Agent,
-    service: &Service,
-    epoch: u64,
-    arm: Arm,
-) -> Result<Digest, String> {
-    let green = proxy::share::read(&agent.host, &service.name).ok_or("no share is installed")?;
+pub(super) fn keep(agent: &Agent, service: &Service, epoch: u64, arm: Arm) -> Result<Digest, Said> {
+    let green = proxy::share::read(&agent.host, &service.name).ok_or(NO_SHARE)?;
     let serves = prove(agent, service, green)?;
-    let release = serves.get(&arm).cloned().ok_or("the arm did not answer")?;
+    let release = serves.get(&arm).cloned().ok_or_else(|| unanswered(arm))?;
     match agent.hands.ask(&Verb::Keep { service: service.name.clone(), epoch, arm }) {
         Ok(Reply::Done) => Ok(release),
-        Ok(Reply::Answer(answer)) => Err(why(&answer)),
-        Ok(_) => Err(UNFIT.to_owned()),
-        Err(error) => Err(error.to_string()),
+        Ok(Reply::Answer(answer)) => Err(said(*answer)),
+        Ok(_) => Err(UNFIT.said()),
+        Err(error) => Err(obstacle::said(&error)),
     }
+}
+
+/// Says that an arm did not answer through nginx.
+pub(super) fn unanswered(arm: Arm) -> Said {
+    Said::new(format!("{arm} 没有应答"), format!("{arm} did not answer"))
 }

@@ -40,7 +40,7 @@ impl Agent {
                 Ok(agent)
             }
             Ok(Reply::Answer(answer)) => Err(said(*answer)),
-            Ok(_) => Err(Said::new(UNFIT, UNFIT)),
+            Ok(_) => Err(UNFIT.said()),
             Err(error) => Err(obstacle::said(&error)),
         }
     }

@@ -7,7 +7,7 @@ use guanka_core::facts::declared::Declared;
 use guanka_core::name::{Arm, ServiceName};
 use guanka_core::quantity::{Millis, SharePercent};
 use guanka_core::rollout::share::on_disk;
-use guanka_core::say::Said;
+use guanka_core::say::{Said, Text};
 use guanka_world::adoption::{self, ARM, Adopted, Phase, Running, Wanted};
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::spec::{self, ArmSpec};
@@ -16,10 +16,9 @@ use guanka_world::transport::wire::Answer;
 use guanka_world::{clock, files, ports};
 
 use super::super::adoption::{
-    adopted_already, installed_already, not_adopted, not_configured, preview, preview_leaving,
-    record,
+    adopted_already, installed_already, not_adopted, preview, preview_leaving, record,
 };
-use super::super::refusal::refused;
+use super::super::refusal::{NOT_CONFIGURED, refused};
 use super::super::stores::lock;
 use super::super::verb::{AdoptionSeen, Reply};
 use super::arms::{self, refusal};
@@ -28,6 +27,9 @@ use crate::failure::because;
 
 /// How long the worker may take to prove through nginx that the program answers.
 const PROVEN_WITHIN: Duration = Duration::from_secs(120);
+
+const NO_ADOPTION: Text =
+    Text { zh: "没有正在进行的接管", en: "nothing is being adopted" };
 
 /// Answers what runs and what adopting it would change.
 pub(super) fn plan(
@@ -59,7 +61,7 @@ pub(super) fn seen(host: &HostRoot, service: &ServiceName) -> Reply {
             port: adopted.running.port,
             phase: adopted.phase,
         })),
-        Err(error) => refusal(&error.to_string()),
+        Err(error) => refusal(&error),
     }
 }
 
@@ -73,7 +75,7 @@ pub(super) fn adopt(host: &HostRoot, service: &Kept, wanted: &Wanted, consent: C
 
 fn begun(host: &HostRoot, service: &Kept, wanted: &Wanted, consent: Consent) -> Result<(), Said> {
     let name = &service.name;
-    let settings = service.settings().ok_or_else(not_configured)?;
+    let settings = service.settings().ok_or(NOT_CONFIGURED)?;
     match record(host, name)? {
         // Whoever began it has gone: it begins anew.
         Some(adopted) if adopted.phase == Phase::Begun => taken_out(host, service)?,
@@ -107,7 +109,7 @@ fn take_in(
     adoption::stage(host, declared, running).map_err(|error| error.said())?;
     service.hold_idle_ports(host, arms::manager(host, service).ok().as_deref());
     proxy::install(host, &wiring).map_err(|error| error.said())?;
-    let release = service.store(host).arm_release(ARM).ok_or_else(not_configured)?;
+    let release = service.store(host).arm_release(ARM).ok_or(NOT_CONFIGURED)?;
     let none = on_disk(ARM.other(), SharePercent::NONE);
     let wanted = service.change(host, |desired| {
         desired.green = Some(none);
@@ -121,13 +123,13 @@ pub(super) fn adopted(host: &HostRoot, service: &Kept) -> Reply {
     let mut found = match Adopted::load(host, &service.name) {
         Ok(Some(found)) if found.phase == Phase::Begun => found,
         Ok(Some(found)) if found.phase == Phase::External => return Reply::Done,
-        Ok(_) => return refusal("nothing is being adopted"),
-        Err(error) => return refusal(&error.to_string()),
+        Ok(_) => return refusal(NO_ADOPTION),
+        Err(error) => return refusal(&error),
     };
     found.phase = Phase::External;
     let stored = spec::mark_active(host, &service.name, ARM).and_then(|()| found.store(host));
     if let Err(error) = stored {
-        return refusal(&error.to_string());
+        return refusal(&error);
     }
     *lock(&service.adopting) = None;
     let (keeper, port) = (found.running.keeper.said(), found.running.port);
@@ -144,13 +146,13 @@ pub(super) fn adopted(host: &HostRoot, service: &Kept) -> Reply {
 pub(super) fn undo(host: &HostRoot, service: &Kept) -> Reply {
     match record(host, &service.name) {
         Ok(Some(found)) if found.phase == Phase::Begun => {}
-        Ok(_) => return refusal("nothing is being adopted"),
-        Err(why) => return refusal(&why.en),
+        Ok(_) => return refusal(NO_ADOPTION),
+        Err(why) => return refusal(why),
     }
     let gone = taken_out(host, service)
         .and_then(|()| service.remove_state(host).map_err(|error| because(&error)));
     *lock(&service.adopting) = gone.is_err().then(clock::monotonic);
-    gone.map_or_else(|why| refusal(&why.en), |()| Reply::Done)
+    gone.map_or_else(refusal, |()| Reply::Done)
 }
 
 /// Takes an adoption that was not proven out of nginx, then what it had beside nginx.
@@ -202,8 +204,8 @@ pub(super) fn retire(
     service: &Kept,
     arm: Arm,
     grace: Millis,
-) -> Result<bool, String> {
-    let found = Adopted::load(host, &service.name).map_err(|error| error.to_string())?;
+) -> Result<bool, Said> {
+    let found = Adopted::load(host, &service.name).map_err(|error| because(&error))?;
     let Some(mut adopted) = found.filter(|_| arm == ARM) else { return Ok(false) };
     // Ended half before a kill it is ended now; ended whole, the port is the arm's own.
     let is_its = matches!(
@@ -213,7 +215,7 @@ pub(super) fn retire(
     if !is_its {
         return Ok(false);
     }
-    adoption::retire(host, &mut adopted, grace).map_err(|error| error.to_string())?;
+    adoption::retire(host, &mut adopted, grace).map_err(|error| error.said())?;
     let keeper = adopted.running.keeper.said();
     let says = Said::new(
         format!("程序(看管者:{})已停止,不再自动启动;`guanka leave` 可恢复", keeper.zh),

@@ -13,7 +13,7 @@ use guanka_world::prove;
 use guanka_world::releases::{PointError, VerifyError};
 use guanka_world::transport::wire::{Answer, FailedKind};
 
-use super::super::refusal::{could_not, no_file};
+use super::super::refusal::{NO_PORTS, NOT_CONFIGURED, Reason, could_not, no_file};
 use super::super::stores::lock;
 use super::super::verb::{ArmSeen, Program, Reply};
 use super::adoption;
@@ -72,7 +72,7 @@ fn other(why: Said) -> NotStarted {
 }
 
 fn started(host: &HostRoot, service: &Kept, arm: Arm, release: &Digest) -> Result<(), NotStarted> {
-    let settings = service.settings().ok_or_else(|| other(not_configured()))?;
+    let settings = service.settings().ok_or_else(|| other(NOT_CONFIGURED.said()))?;
     let declared = &settings.declared;
     let manager = manager(host, service).map_err(other)?;
     let store = service.store(host);
@@ -120,20 +120,20 @@ fn wanted(host: &HostRoot, service: &Kept, arm: Arm, release: &Digest) -> Result
 /// Stops an arm; its port is kept for it from then on.
 pub(super) fn stop(host: &HostRoot, service: &Kept, arm: Arm) -> Reply {
     let Some(settings) = service.settings() else {
-        return refusal("the service is not configured");
+        return refusal(NOT_CONFIGURED);
     };
     let manager = match manager(host, service) {
         Ok(manager) => manager,
-        Err(why) => return refusal(&why.en),
+        Err(why) => return refusal(why),
     };
     if let Err(error) = service.change(host, |desired| desired.stop(arm)) {
-        return refusal(&error.to_string());
+        return refusal(&error);
     }
     let grace = settings.declared.process.stop_grace;
     // An adopted program is its keeper's to stop; after it the arm is guanka's own.
     let stopped = match adoption::retire(host, service, arm, grace) {
         Ok(true) => Ok(()),
-        Ok(false) => manager.stop(&service.name, arm, grace).map_err(|error| error.to_string()),
+        Ok(false) => manager.stop(&service.name, arm, grace).map_err(|error| error.said()),
         Err(why) => Err(why),
     };
     match stopped {
@@ -141,21 +141,17 @@ pub(super) fn stop(host: &HostRoot, service: &Kept, arm: Arm) -> Reply {
             service.hold_idle_ports(host, Some(manager.as_ref()));
             Reply::Done
         }
-        Err(why) => refusal(&why),
+        Err(why) => refusal(why),
     }
 }
 
-pub(super) fn refusal(why: &str) -> Reply {
+pub(super) fn refusal(why: impl Reason) -> Reply {
     Reply::Answer(Box::new(could_not(why)))
 }
 
 /// Builds the reply for a file that could not be written.
 pub(super) fn unwritten(error: &std::io::Error) -> Reply {
     Reply::Answer(Box::new(no_file(error)))
-}
-
-fn not_configured() -> Said {
-    Said::new("服务尚未配置", "the service is not configured")
 }
 
 /// Builds the answer for a port that another process has.
@@ -243,7 +239,7 @@ fn is_own(host: &HostRoot, service: &Kept, arm: Arm, owner: &ports::Owner) -> bo
 /// Returns the program of each arm that has a release.
 pub(super) fn programs(host: &HostRoot, service: &Kept) -> Reply {
     let Ok(Some(allotted)) = ports::allotted(host, &service.name) else {
-        return refusal("the service has no ports");
+        return refusal(NO_PORTS);
     };
     let store = service.store(host);
     let mut found = std::collections::BTreeMap::new();

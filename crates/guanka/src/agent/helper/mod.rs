@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use guanka_core::name::ServiceName;
 use guanka_core::rollout::desired::Admission;
+use guanka_core::say::Text;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::own_unit;
 use guanka_world::transport::server::{Server, Session};
@@ -33,6 +34,11 @@ use super::verb::{Reply, Verb};
 use arms::{refusal, unwritten};
 use keeping::Helper;
 use service::Kept;
+
+const WRONG_WAY: Text = Text {
+    zh: "这条指令不改动任何东西,却被当作改动处理",
+    en: "this verb changes nothing and came the wrong way",
+};
 
 /// Does the worker's verbs until it is ended, and starts the worker where nobody else does.
 pub(super) fn serve(host: HostRoot, with: Worker) -> io::Result<()> {
@@ -197,7 +203,7 @@ fn adopting(helper: &Arc<Helper>, verb: Verb) -> Reply {
         Verb::HandBack { service, epoch } => {
             alone(helper, &service, epoch, &mut |service| told(adoption::hand_back(host, service)))
         }
-        _ => refusal("this verb changes nothing and came the wrong way"),
+        _ => refusal(WRONG_WAY),
     }
 }
 
@@ -230,12 +236,19 @@ fn told(answer: Answer) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use guanka_core::name::ServiceName;
+    use std::sync::Arc;
+    use std::thread;
+
+    use guanka_core::name::{Arm, ServiceName};
+    use guanka_world::files;
     use guanka_world::hostroot::HostRoot;
+    use guanka_world::transport::server::{Server, Session};
     use guanka_world::transport::wire::{Answer, FailedKind};
 
-    use super::admit;
+    use super::super::hands::Hands;
+    use super::super::refusal::NOT_CONFIGURED;
     use super::service::Kept;
+    use super::{Reply, Verb, admit, arms, place, told};
 
     fn is_fenced(done: &Result<(), Answer>) -> bool {
         matches!(done, Err(Answer::Failed { kind: FailedKind::Fenced, .. }))
@@ -252,5 +265,30 @@ mod tests {
         assert!(admit(&host, &anew, 5).is_ok());
         assert!(admit(&host, &anew, 6).is_ok());
         assert!(is_fenced(&admit(&host, &Kept::load(&host, &name), 5)));
+    }
+
+    #[test]
+    fn a_refusal_that_comes_through_the_helper_keeps_its_chinese() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = HostRoot::new(dir.path());
+        let name = ServiceName::new("shop", "demo").expect("a good name");
+        files::make_state(&host, &name).expect("made");
+        std::fs::write(host.desired(&name), "{").expect("damaged");
+        let socket = dir.path().join("helper.sock");
+        let server = Server::bind(&socket).expect("bound");
+        let kept = Kept::load(&host, &name);
+        let does = move |verb: Verb, _: &mut Session<'_>| match verb {
+            Verb::StopArm { arm, .. } => arms::stop(&host, &kept, arm),
+            _ => place::view(&host, &kept).map_or_else(told, |_| Reply::Done),
+        };
+        thread::spawn(move || server.serve(Arc::new(does)));
+        let hands = Hands::find(socket).expect("it answers");
+        let damaged = hands.view(&name).expect_err("a damaged document");
+        assert!(damaged.zh.contains("demo/desired.json 已损坏"), "{damaged:?}");
+        assert!(!damaged.en.contains("已损坏"), "{damaged:?}");
+        match hands.answer(&Verb::StopArm { service: name, epoch: 1, arm: Arm::Blue }) {
+            Answer::Failed { why, .. } => assert_eq!(why, NOT_CONFIGURED.said()),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -2,8 +2,10 @@
 //! nothing of a reader is kept here.
 
 use guanka_core::name::{Arm, ServiceName};
+use guanka_core::say::Said;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::logs::{self, From, Unfinished};
+use guanka_world::obstacle;
 use guanka_world::transport::wire::Answer;
 
 use super::super::refusal::could_not;
@@ -18,6 +20,12 @@ pub(super) fn page(
 ) -> Answer {
     match logs::page(host, service, arm, from, unfinished) {
         Ok(page) => Answer::LogPage { page },
-        Err(error) => could_not(&format!("reading {arm}'s output: {error}")),
+        Err(error) => {
+            let why = obstacle::said(&error);
+            could_not(Said::new(
+                format!("读取 {arm} 的输出失败:{}", why.zh),
+                format!("reading {arm}'s output: {}", why.en),
+            ))
+        }
     }
 }

@@ -12,10 +12,10 @@ use guanka_world::ports::{ArmPorts, PortError};
 use guanka_world::releases::Store;
 use guanka_world::transport::server::Session;
 use guanka_world::transport::wire::{Answer, FailedKind};
-use guanka_world::{files, ports, proxy};
+use guanka_world::{files, obstacle, ports, proxy};
 
 use super::super::preview;
-use super::super::refusal::{could_not, refused, stopped};
+use super::super::refusal::{NO_PORTS, NOT_CONFIGURED, could_not, refused, stopped};
 use super::super::stores::lock;
 use super::super::verb::{Reply, View};
 use super::adoption;
@@ -37,7 +37,7 @@ pub(super) fn plan(host: &HostRoot, service: &Kept, declared: &Declared) -> Answ
             }
         }
         Ok(None) => {}
-        Err(error) => return could_not(&error.to_string()),
+        Err(error) => return could_not(error.said()),
     }
     match preview::changes(host, declared) {
         Ok(changes) => Answer::Plan { changes },
@@ -57,7 +57,7 @@ fn taken_port(host: &HostRoot, service: &Kept, allotted: ArmPorts) -> Option<Por
 /// Puts the service behind nginx.
 pub(super) fn install(host: &HostRoot, service: &Kept) -> Answer {
     let Some(settings) = service.settings() else {
-        return could_not("the service is not configured");
+        return could_not(NOT_CONFIGURED);
     };
     if let Some(refused) = adoption::refuse_half_left(host, service) {
         return refused;
@@ -106,14 +106,13 @@ pub(super) fn remove(host: &HostRoot, service: &Kept) -> Answer {
         }
     }
     lock(&service.held).clear();
-    let gone =
-        ports::give_back(host, &service.name).map_err(|error| error.to_string()).and_then(|()| {
-            let folders = [host.home(&service.name), host.arm_logs(&service.name)];
-            // The state goes last and as one: whoever comes after a kill finds what is left to do.
-            let gone = folders.iter().try_for_each(|f| files::remove_tree(f));
-            gone.and_then(|()| service.remove_state(host)).map_err(|e| e.to_string())
-        });
-    gone.map_or_else(|why| could_not(&why), |()| Answer::Done)
+    let gone = ports::give_back(host, &service.name).map_err(|error| error.said()).and_then(|()| {
+        let folders = [host.home(&service.name), host.arm_logs(&service.name)];
+        // The state goes last and as one: whoever comes after a kill finds what is left to do.
+        let gone = folders.iter().try_for_each(|f| files::remove_tree(f));
+        gone.and_then(|()| service.remove_state(host)).map_err(|e| obstacle::said(&e))
+    });
+    gone.map_or_else(could_not, |()| Answer::Done)
 }
 
 /// Puts a release in place whose files come on the session, read as they are written.
@@ -125,13 +124,13 @@ pub(super) fn stage(
 ) -> Answer {
     let mut files = match session.files() {
         Ok(files) => files,
-        Err(error) => return could_not(&error.to_string()),
+        Err(error) => return could_not(&error),
     };
     // They come in the manifest's order, which is the order in which they are written.
     let staged = Store::new(host, &service.name).stage(manifest, &mut |_| Ok(files.next_file()));
     // A release that is there already, or that was refused half way, leaves files unread.
     if let Err(error) = files.pass(manifest.files.len()) {
-        return could_not(&error.to_string());
+        return could_not(&error);
     }
     match staged {
         Ok(staged) => {
@@ -166,14 +165,14 @@ pub(super) fn verify(host: &HostRoot, service: &Kept, release: &Digest) -> Reply
 pub(super) fn ways(host: &HostRoot, service: &ServiceName) -> Reply {
     match ports::allotted(host, service) {
         Ok(Some(allotted)) => Reply::Ways(proxy::ways(host, service, allotted)),
-        _ => arms::refusal("the service has no ports"),
+        _ => arms::refusal(NO_PORTS),
     }
 }
 
 /// Returns how the service stands.
 pub(super) fn view(host: &HostRoot, service: &Kept) -> Result<View, Answer> {
     let desired = service.desired()?;
-    let allotted = ports::allotted(host, &service.name).map_err(|e| could_not(&e.to_string()))?;
+    let allotted = ports::allotted(host, &service.name).map_err(|e| could_not(e.said()))?;
     let mut view = View {
         ports: allotted,
         access_log: proxy::access_log_of(host, &service.name),

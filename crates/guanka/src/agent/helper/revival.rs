@@ -4,11 +4,13 @@
 use guanka_core::name::ServiceName;
 use guanka_core::quantity::Millis;
 use guanka_core::rollout::liveness::{self, Restarted};
+use guanka_core::say::Text;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::ArmStatus;
 use guanka_world::{clock, files, ports, process};
 
 use super::super::liveness::past;
+use super::super::refusal::NOT_CONFIGURED;
 use super::super::verb::{Hung, Reply};
 use super::arms::{self, refusal};
 use super::service::Kept;
@@ -18,28 +20,36 @@ const TRACE_LIMIT: Millis = Millis::from_secs(5);
 /// Restarts that are kept on record: above every limit that can be declared for two arms.
 const KEPT: usize = 256;
 
+const OFTEN_ENOUGH: Text = Text {
+    zh: "重启次数已到所声明的上限",
+    en: "it was started anew as often as is declared",
+};
+
+const NOT_ITS: Text =
+    Text { zh: "这个进程不是该臂的", en: "this process is not the arm's" };
+
 /// Ends an arm's hung program. Noted on disk first: a limit that a kill could reset would be none.
 pub(super) fn revive(host: &HostRoot, service: &Kept, hung: Hung) -> Reply {
     let Some(settings) = service.settings() else {
-        return refusal("the service is not configured");
+        return refusal(NOT_CONFIGURED);
     };
     let Hung { arm, process: (pid, start), silent } = hung;
     let declared = &settings.declared.process.liveness;
     let mut past = past(host, &service.name);
     let now_ms = clock::now_ms();
     if !declared.is_on || liveness::restarts(declared, now_ms, arm, &past) >= declared.restarts {
-        return refusal("it was started anew as often as is declared");
+        return refusal(OFTEN_ENOUGH);
     }
     let allotted = ports::allotted(host, &service.name).ok().flatten();
     let seen = allotted.map(|ports| arms::seen(host, service, arm, ports.of(arm)));
     let is_arms = seen.is_some_and(|seen| seen.status == Some(ArmStatus::Running { pid }));
     if !is_arms {
-        return refusal("this process is not the arm's");
+        return refusal(NOT_ITS);
     }
     past.push(Restarted { arm, at_ms: now_ms });
     let surplus = past.len().saturating_sub(KEPT);
     if let Err(error) = keep(host, &service.name, &past[surplus..]) {
-        return refusal(&error.to_string());
+        return refusal(&error);
     }
     let how = match process::end_hung(pid, start, TRACE_LIMIT) {
         Ok(process::Ended::WithTrace) => "wrote its trace and ended".to_owned(),

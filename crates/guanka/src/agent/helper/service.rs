@@ -10,12 +10,12 @@ use guanka_core::name::{Arm, ServiceName};
 use guanka_core::rollout::desired::{Desired, SCHEMA};
 use guanka_core::say::Said;
 use guanka_world::adoption::{self, Adopted};
-use guanka_world::files;
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::{ArmStatus, Manager};
 use guanka_world::ports::{self, HeldPort};
 use guanka_world::releases::Store;
 use guanka_world::transport::wire::Answer;
+use guanka_world::{files, obstacle};
 
 use super::super::refusal::could_not;
 use super::super::service::Settings;
@@ -26,7 +26,7 @@ use super::wired::Wired;
 pub(in super::super) struct Kept {
     pub(super) name: ServiceName,
     pub(super) settings: Mutex<Option<Arc<Settings>>>,
-    desired: Mutex<Result<Desired, String>>,
+    desired: Mutex<Result<Desired, Said>>,
     /// The document on disk is older than the one that counts.
     unsaved: Mutex<bool>,
     /// When the canary's lease was renewed last; a helper that was started anew gives it its whole
@@ -65,7 +65,7 @@ impl Kept {
 
     /// Returns the document, or why nothing may be done without it.
     pub(super) fn desired(&self) -> Result<Desired, Answer> {
-        lock(&self.desired).clone().map_err(|why| could_not(&why))
+        lock(&self.desired).clone().map_err(could_not)
     }
 
     /// Changes the document; it is on disk when this returns.
@@ -75,7 +75,8 @@ impl Kept {
         change: impl FnOnce(&mut Desired),
     ) -> io::Result<()> {
         let mut kept = lock(&self.desired);
-        let mut desired = kept.clone().map_err(io::Error::other)?;
+        let mut desired =
+            kept.clone().map_err(|why| obstacle::saying(io::ErrorKind::Other, why))?;
         change(&mut desired);
         if kept.as_ref() != Ok(&desired) {
             write(host, &self.name, &desired)?;
@@ -110,7 +111,8 @@ impl Kept {
     pub(super) fn remove_state(&self, host: &HostRoot) -> io::Result<()> {
         let mut kept = lock(&self.desired);
         files::remove_whole(&host.service_state(&self.name))?;
-        *kept = Err(format!("{} was removed", self.name));
+        *kept =
+            Err(Said::new(format!("{} 已移除", self.name), format!("{} was removed", self.name)));
         *lock(&self.settings) = None;
         Ok(())
     }
@@ -181,18 +183,24 @@ fn write(host: &HostRoot, name: &ServiceName, desired: &Desired) -> io::Result<(
     files::replace(&host.desired(name), &text, 0o644)
 }
 
-fn read(host: &HostRoot, name: &ServiceName) -> Result<Desired, String> {
+fn read(host: &HostRoot, name: &ServiceName) -> Result<Desired, Said> {
     let path = host.desired(name);
     let shown = path.display();
     let text = match files::read_text(&path, 1 << 20) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Desired::default()),
-        other => other.map_err(|error| format!("{shown}: {error}"))?,
+        other => other.map_err(|error| obstacle::said(&obstacle::at(&path)(error)))?,
     };
-    let desired: Desired = serde_json::from_str(&text).map_err(|e| format!("{shown}: {e}"))?;
-    if desired.schema == SCHEMA {
+    let desired: Desired = serde_json::from_str(&text).map_err(|error| {
+        Said::new(format!("{shown} 已损坏:{error}"), format!("{shown}: {error}"))
+    })?;
+    let form = desired.schema;
+    if form == SCHEMA {
         Ok(desired)
     } else {
-        Err(format!("{shown} has the form {} and this guanka knows {SCHEMA}", desired.schema))
+        Err(Said::new(
+            format!("{shown} 的格式是 {form},这个 guanka 只认识 {SCHEMA}"),
+            format!("{shown} has the form {form} and this guanka knows {SCHEMA}"),
+        ))
     }
 }
 

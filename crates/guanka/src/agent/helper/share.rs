@@ -12,17 +12,19 @@ use guanka_core::rollout::effect::Hold;
 use guanka_core::rollout::eject::{Ejected, all_to};
 use guanka_core::rollout::event::Fault;
 use guanka_core::rollout::share::{of_candidate, on_disk};
-use guanka_core::say::Said;
+use guanka_core::say::{Said, Text};
 use guanka_world::hostroot::HostRoot;
 use guanka_world::managers::spec;
 use guanka_world::proxy;
 
-use super::super::refusal::stopped;
+use super::super::refusal::{NO_SHARE, stopped};
 use super::super::stores::lock;
 use super::super::verb::{Away, Reply, ShareOrder};
 use super::arms::{self, refusal, unwritten};
 use super::service::Kept;
 use crate::failure::because;
+
+const NOT_NOW: Text = Text { zh: "现在不能移动流量", en: "nothing may be moved now" };
 
 /// Sets a share that a driver ordered.
 pub(super) fn set(host: &HostRoot, service: &Kept, order: ShareOrder) -> Reply {
@@ -125,16 +127,17 @@ pub(super) fn renew(host: &HostRoot, service: &Kept, ttl: Millis) -> Reply {
 /// gets them.
 pub(super) fn keep(host: &HostRoot, service: &Kept, arm: Arm) -> Reply {
     let Some(green) = proxy::share::read(host, &service.name) else {
-        return refusal("no share is installed");
+        return refusal(NO_SHARE);
     };
-    if of_candidate(arm, green) != SharePercent::ALL {
-        return refusal(&format!(
-            "{arm} has {} of the requests, not all",
-            of_candidate(arm, green)
+    let got = of_candidate(arm, green);
+    if got != SharePercent::ALL {
+        return refusal(Said::new(
+            format!("{arm} 只得到 {got} 的请求,不是全部"),
+            format!("{arm} has {got} of the requests, not all"),
         ));
     }
     if !arms::owns_its_port(host, service, arm) {
-        return refusal(&format!("{arm} does not run"));
+        return refusal(not_running(arm));
     }
     let kept = || service.change(host, |desired| desired.keep(arm));
     let done = spec::mark_active(host, &service.name, arm).and_then(|()| kept());
@@ -195,7 +198,7 @@ pub(super) fn shift(host: &HostRoot, service: &Kept, to: Away) -> Reply {
     let (desired, green) = match (service.desired(), proxy::share::read(host, &service.name)) {
         (Ok(desired), Some(green)) => (desired, green),
         (Err(answer), _) => return Reply::Answer(Box::new(answer)),
-        (_, None) => return refusal("no share is installed"),
+        (_, None) => return refusal(NO_SHARE),
     };
     match (to, desired.ejected) {
         (Away::From(arm), None) if desired.leased() == Some(arm) => {
@@ -210,13 +213,13 @@ pub(super) fn shift(host: &HostRoot, service: &Kept, to: Away) -> Reply {
             let done = service.change(host, |desired| desired.ejected = None);
             done.map_or_else(|error| unwritten(&error), |()| Reply::Done)
         }
-        _ => refusal("nothing may be moved now"),
+        _ => refusal(NOT_NOW),
     }
 }
 
 fn away(host: &HostRoot, service: &Kept, arm: Arm, before: SharePercent) -> Reply {
     if !arms::owns_its_port(host, service, arm.other()) {
-        return refusal("the other arm does not run");
+        return refusal(not_running(arm.other()));
     }
     let green = all_to(arm.other());
     let detail = serde_json::json!({ "arm": arm, "green": green }).to_string();
@@ -245,6 +248,10 @@ fn back(host: &HostRoot, service: &Kept, ejected: Ejected) -> Reply {
         desired.note("arm-back-in-traffic", detail);
     });
     stored.map_or_else(|error| unwritten(&error), |()| Reply::Done)
+}
+
+fn not_running(arm: Arm) -> Said {
+    Said::new(format!("{arm} 没有运行"), format!("{arm} does not run"))
 }
 
 fn not_moved(error: &proxy::share::ShareError) -> Reply {
