@@ -128,6 +128,8 @@ fn prepared(
     // A second process (a reader, an agent that is just ending) may hold the file for a moment.
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
+    // In KiB: three stores with SQLite's own 2 MB each would be most of what an idle agent has.
+    connection.pragma_update(None, "cache_size", -512)?;
     let synchronous = match durability {
         Durability::Full => "full",
         Durability::Normal => "normal",
