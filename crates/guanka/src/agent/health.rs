@@ -63,12 +63,13 @@ impl Health {
     }
 
     /// Returns what may be moved by: an arm counts as ready only while its very last probe passed,
-    /// so that of two arms that stop answering together neither gets the other's requests.
+    /// so that of two arms that stop answering together neither gets the other's requests, and as
+    /// failing only while it did not, so that of two that answer again together none loses its own.
     pub(super) fn of(&self, arm: Arm) -> eject::Health {
         let last_passed = self.arms.get(&arm).is_some_and(|probed| probed.streak.fails == 0);
         eject::Health {
             is_ready: self.is_ready(arm) && last_passed,
-            is_failing: self.is_failing(arm),
+            is_failing: self.is_failing(arm) && !last_passed,
         }
     }
 
@@ -206,5 +207,20 @@ mod tests {
         assert_eq!(note(&passed), (false, false));
         assert_eq!(note(&passed), (true, true));
         assert_eq!(note(&failed), (true, false), "not failing yet, and nothing to rely on");
+    }
+
+    #[test]
+    fn an_arm_that_has_just_answered_again_loses_nothing() {
+        let passed = Probed::Passed { elapsed: Millis(1) };
+        let failed = Probed::Status { found: 503, expected: 200 };
+        let mut health = Health::default();
+        let declared = declared();
+        let mut note = |probed: &Probed| {
+            health.arms.entry(Arm::Blue).or_default().note(probed, &declared);
+            (health.is_failing(Arm::Blue), health.of(Arm::Blue).is_failing)
+        };
+        assert_eq!([note(&failed), note(&failed)], [(false, false), (true, true)]);
+        assert_eq!(note(&passed), (true, false), "the other arm may have answered a moment before");
+        assert_eq!(note(&failed), (true, true));
     }
 }
