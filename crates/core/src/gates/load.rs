@@ -192,7 +192,7 @@ mod tests {
         let judgement = judged(&[p95()], &run(6, 2000, 0, 140, 40));
         assert_eq!(judgement.verdict, Verdict::Good);
         assert_eq!(judgement.warnings.len(), 1);
-        assert!(judgement.warnings[0].zh.contains("门禁只按限值判定"));
+        assert!(judgement.warnings[0].zh.contains("关卡只按限值判定"));
         assert!(judged(&[p95()], &run(6, 2000, 0, 90, 40)).warnings.is_empty());
     }
 

@@ -127,7 +127,7 @@ pub(super) fn missed_objective(objective: &Objective, promised: Slice) -> Said {
     let (zh, en) = counted(objective.objective_metric, promised.n, promised.x);
     let share = percent(objective.objective);
     Said::new(
-        format!("{slo}:{zh},超过目标允许的 {share};门禁只按限值判定。"),
+        format!("{slo}:{zh},超过目标允许的 {share};关卡只按限值判定。"),
         format!("{slo}: {en}, more than the objective's {share}; the gate decides at the limit."),
     )
 }

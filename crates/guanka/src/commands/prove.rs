@@ -122,7 +122,7 @@ impl Proof {
             lines.push(self.what_is_missing());
         }
         lines.push(Said::new(
-            "  假定失败彼此独立;门禁按时间片修正突发,只会更严。",
+            "  假定失败彼此独立;关卡按时间片修正突发,只会更严。",
             "  Bad requests are taken as independent; a gate corrects for bursts and is only \
              stricter.",
         ));

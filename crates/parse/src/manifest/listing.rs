@@ -118,7 +118,7 @@ pub const SECTIONS: &[Section] = &[
     Section {
         path: "probe",
         about: t(
-            "就绪探测,由 agent 发起;不应答的臂,流量交给另一臂,但绝不交给候选:候选只得门禁给的份额",
+            "就绪探测,由 agent 发起;不应答的臂,流量交给另一臂,但绝不交给候选:候选只得关卡给的份额",
             "readiness, asked by the agent; an arm that does not answer gives its requests to the \
              other one, never to a candidate, which gets what its gates give it",
         ),

@@ -213,7 +213,7 @@ impl Picture {
         (self.seen.candidate == Some(other)).then(|| {
             Said::new(
                 format!(
-                    "{arm} 不应答探测;{other} 是候选,门禁没给的流量,主机不会给它;\
+                    "{arm} 不应答探测;{other} 是候选,关卡没给的流量,主机不会给它;\
                      挂起的程序会按 [liveness] 重启"
                 ),
                 format!(
