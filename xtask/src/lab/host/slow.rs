@@ -64,7 +64,7 @@ fn settings(ground: &Ground, name: &str) -> Result<()> {
     let users = ground.users()?;
     let shipped = ground.project_call(&["ship"]);
     let (sent, failed, _) = users.stop()?;
-    println!("         {failed} of {sent} ordinary requests failed over a reload");
+    println!("         {failed} of {sent} ordinary requests failed before or in a reload");
     shipped?.exits(0)?;
     ground.serves(name)
 }
